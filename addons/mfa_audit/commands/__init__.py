@@ -1,0 +1,110 @@
+"""The command line: parsing and printing only. Each command has a module of its own, loaded when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import click
+import platformdirs
+
+from mfa_audit import __version__
+from mfa_audit.errors import AuditError
+
+# Command -> (module here, one line for `mfa-audit --help`). The line stands here so that `--help` loads no
+# command's module: mitmproxy alone takes most of a second.
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "demo": ("demo", "Show the whole job, offline, with made-up tokens."),
+    "run": ("run", "Run a command through the recording proxy and judge its calls."),
+    "proxy": ("proxy", "Record until Ctrl-C, then report."),
+    "report": ("report", "Say which tools call Partner Center without MFA."),
+    "check": ("check", "Say Yes or No for one token."),
+}
+
+EXIT_FAILED: Final = 2
+EXIT_INTERRUPTED: Final = 130
+
+
+class _Commands(click.Group):
+    """A group that imports a command's module only when that command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"mfa_audit.commands.{COMMANDS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: mfa-audit run -- pwsh ./nightly-sync.ps1",
+)
+@click.version_option(__version__, prog_name="mfa-audit")
+def group() -> None:
+    """Find the tools that call Microsoft Partner Center without multi-factor authentication."""
+
+
+def default_database() -> Path:
+    """`audit.db` in the user's own data folder."""
+    return platformdirs.user_data_path("mfa-audit", appauthor=False) / "audit.db"
+
+
+def database_option(**attributes: Any) -> Any:
+    """`--db PATH`, the same for all commands that store or read; pass `multiple=True` for several."""
+    return click.option(
+        "--db",
+        "database" if not attributes.get("multiple") else "databases",
+        type=click.Path(path_type=Path, dir_okay=False),
+        envvar="MFA_AUDIT_DB",
+        default=None if attributes.get("multiple") else default_database,
+        show_default=str(default_database()),
+        help="The audit database.",
+        **attributes,
+    )
+
+
+quiet_option = click.option("--quiet", is_flag=True, help="Say nothing on stderr but errors.")
+
+
+def main() -> None:
+    """Run the command line; never returns and never shows a traceback.
+
+    Exit codes: 2 for wrong usage and failures, 130 for an abort; anything else is the command's own.
+    """
+    try:
+        code = group.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("Aborted.", err=True)
+        code = EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = EXIT_FAILED
+    except AuditError as error:
+        click.echo(f"mfa-audit: {error}", err=True)
+        code = EXIT_FAILED
+    except BrokenPipeError:
+        # The reader of our stdout has gone (`mfa-audit report | head`): nothing to say and no one to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_FAILED
+    except Exception as error:  # a traceback would show locals, and a local may be a token
+        click.echo(
+            f"mfa-audit: unexpected {type(error).__name__}. Nothing recorded is lost. "
+            "Please report it with the command and `mfa-audit --version`.",
+            err=True,
+        )
+        code = EXIT_FAILED
+    sys.exit(code if isinstance(code, int) else 0)

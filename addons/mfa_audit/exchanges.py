@@ -1,0 +1,125 @@
+"""One HTTP call to Partner Center, as any source saw it.
+
+Everything that can be audited becomes an Exchange first. An Exchange lives in memory only: it is the last
+type that holds a raw token, and what is kept of it is the Observation that `judging` makes of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, NoReturn
+
+# Where Partner Center's API answers: global and US Government, China (21Vianet), pricing and referrals,
+# pre-production. Read in Microsoft's documentation.
+API_HOSTS: Final = (
+    "api.partnercenter.microsoft.com",
+    "partner.partnercenterapi.microsoftonline.cn",
+    "api.partner.microsoft.com",
+    "api.partnercenter.microsoft-ppe.com",
+)
+# Any name below this one too, as seen in other people's code.
+API_DOMAIN: Final = "partnercenter.microsoft.com"
+
+HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
+
+
+def is_api_host(host: str, further: Iterable[str] = ()) -> bool:
+    """Whether `host` (a DNS name without port, any letters' case) is one of Partner Center's, or one of `further`."""
+    name = host.lower().rstrip(".")
+    return name in API_HOSTS or name.endswith("." + API_DOMAIN) or name in further
+
+
+class Secret:
+    """Bytes that stay in memory: they show in no repr, no format, no traceback line, no pickle and no copy."""
+
+    __slots__ = ("_bytes",)
+
+    def __init__(self, value: bytes) -> None:
+        self._bytes = value
+
+    def reveal(self) -> bytes:
+        """The bytes themselves; only `judging.tokens` has a reason to call this."""
+        return self._bytes
+
+    def __repr__(self) -> str:
+        return "Secret(redacted)"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._bytes == other._bytes
+
+    def __hash__(self) -> int:
+        return hash(self._bytes)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Secret cannot be pickled or copied")
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One call: who asked for what, with which Authorization, and what the server answered.
+
+    `at` is the start of the request in seconds since 1970 (UTC). `path` has no query string. `status` is
+    None when no answer came. `body` is that of a 401 and None otherwise. `tested` says that mfa-audit itself
+    asked the server to enforce the rule on this call (`--validate`, `--enforce`).
+    """
+
+    at: float
+    method: str
+    host: str
+    path: str
+    authorization: tuple[Secret, ...] = ()
+    user_agent: str | None = None
+    application: str | None = None
+    client: str | None = None
+    sdk_version: str | None = None
+    request_id: str | None = None
+    correlation_id: str | None = None
+    status: int | None = None
+    reason_phrase: str = ""
+    mfa_compliant: str | None = None
+    www_authenticate: str | None = None
+    body: bytes | None = field(default=None, repr=False)
+    program: str | None = None
+    tested: bool = False
+
+
+# Header name in lower case -> field of Exchange. The same names come in requests and responses only where
+# both sides of this table say so.
+REQUEST_HEADERS: Final[Mapping[str, str]] = {
+    "user-agent": "user_agent",
+    "ms-partnercenter-application": "application",
+    "ms-partnercenter-client": "client",
+    "ms-sdkversion": "sdk_version",
+    "ms-requestid": "request_id",
+    "ms-correlationid": "correlation_id",
+}
+RESPONSE_HEADERS: Final[Mapping[str, str]] = {
+    "ismfacompliant": "mfa_compliant",
+    "www-authenticate": "www_authenticate",
+    "ms-requestid": "request_id",
+    "ms-correlationid": "correlation_id",
+}
+
+
+def read_headers(fields: Iterable[tuple[str, str]], wanted: Mapping[str, str]) -> dict[str, str]:
+    """The wanted header fields by their Exchange field name.
+
+    `fields` are (name, value) in any letters' case; of a repeated field the first value counts.
+    """
+    found: dict[str, str] = {}
+    for name, value in fields:
+        key = wanted.get(name.lower())
+        if key is not None:
+            found.setdefault(key, value)
+    return found
+
+
+def read_authorization(fields: Iterable[tuple[str, str]]) -> tuple[Secret, ...]:
+    """Every Authorization value among the header fields, in their order."""
+    return tuple(
+        Secret(value.encode("utf-8", "surrogateescape"))
+        for name, value in fields
+        if name.lower() == "authorization"
+    )

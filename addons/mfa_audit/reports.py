@@ -1,0 +1,158 @@
+"""The report: one value computed from stored rows, which every format renders. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from mfa_audit.judging.history import Previously
+from mfa_audit.judging.verdicts import Answer, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """From when to when (aware, UTC); None is open. `rounded`: whole hours, since older calls are only kept as totals."""
+
+    start: datetime | None
+    end: datetime | None
+    rounded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    tools: int
+    tokens: int
+    requests: int
+    without_token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """The likely cause in one line, what to do in one line, and the page to read."""
+
+    cause: str
+    fix: str
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    """One user of a tool; also a row of the CSV."""
+
+    name: str
+    tenant: str | None
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    requests: int
+    first_seen: datetime
+    last_seen: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRow:
+    """One tool, or one known program of it (`program` None: its programs were not told apart)."""
+
+    name: str
+    app_id: str | None
+    client: str | None
+    application: str | None
+    program: str | None
+    sdk_versions: tuple[str, ...]
+    user_agents: tuple[str, ...]
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    previously: Previously | None
+    requests: int
+    tokens: int
+    blocked: int
+    blocked_by_test: int
+    expired: int
+    server_compliant: int
+    server_non_compliant: int
+    users: tuple[UserRow, ...]
+    tenants: tuple[str, ...]
+    amr: tuple[str, ...]  # the amr values seen, as text such as "pwd" or "pwd, mfa"; "(none)" where absent
+    operations: tuple[tuple[str, int], ...]  # most called first
+    days: tuple[tuple[str, int], ...]  # (ISO date in local time, calls), in order, only days with calls
+    first_seen: datetime
+    last_seen: datetime
+    advice: Advice | None
+
+    @property
+    def title(self) -> str:
+        """What a person calls this row: the program where it is known, and the tool."""
+        if self.program is None or self.program.lower() == self.name.lower():
+            return self.name
+        return f"{self.program} ({self.name})"
+
+
+@dataclass(frozen=True, slots=True)
+class NotAudited:
+    """A program that reached the proxy for an API host, but whose traffic could not be read."""
+
+    host: str
+    user_agent: str | None
+    program: str | None
+    reason: str  # certificate-refused, upstream-tls-failed, tunnelled, no-request
+    count: int
+    first_seen: datetime
+    last_seen: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A time in which the recorder did not run or lost rows."""
+
+    start: datetime
+    end: datetime
+    reason: str  # stopped, crashed, slept, unloaded, behind
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """How much of the period was recorded. `period_seconds` is its length up to now, for "61 of 168 hours"."""
+
+    recorded_seconds: int
+    period_seconds: int
+    lost: int
+    gaps: tuple[Gap, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where calls in the report came from: a recording (proxy, run, addon, browse) or an imported file."""
+
+    kind: str
+    name: str
+    sha256: str | None
+    machine: str
+    account: str
+    version: str
+    started: datetime
+    ended: datetime | None
+    validate: bool
+    enforce: bool
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All that a report says; `tools` and `quiet` worst first.
+
+    `quiet`: tools that were failing when last seen, before the period. `databases`: the files looked at.
+    `notes`: further sentences for people, such as "programs not told apart".
+    """
+
+    generated_at: datetime
+    answer: Answer
+    because: tuple[str, ...]
+    period: Period
+    totals: Totals
+    tools: tuple[ToolRow, ...]
+    quiet: tuple[ToolRow, ...]
+    not_audited: tuple[NotAudited, ...]
+    recording: Recording
+    sources: tuple[Source, ...]
+    databases: tuple[str, ...]
+    notes: tuple[str, ...]
