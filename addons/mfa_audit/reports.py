@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from mfa_audit.judging.advice import Advice
 from mfa_audit.judging.history import Previously
 from mfa_audit.judging.verdicts import Answer, Verdict
 
@@ -24,15 +25,6 @@ class Totals:
     tokens: int
     requests: int
     without_token: int
-
-
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """The likely cause in one line, what to do in one line, and the page to read."""
-
-    cause: str
-    fix: str
-    link: str
 
 
 @dataclass(frozen=True, slots=True)
