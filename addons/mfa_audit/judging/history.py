@@ -12,9 +12,10 @@ from mfa_audit.judging.verdicts import Verdict
 class Use:
     """What one or more tokens of the same kind did for one client and program in the period.
 
-    All `tokens` of a Use share verdict, reason and whether the server accepted, blocked or judged them. Where a
-    program used both tokens with and without MFA, each token has a Use of its own. Times in seconds since
-    1970 (UTC); `issued` falls back to `first` where a token names none: (earliest, latest) of the tokens.
+    All `tokens` of a Use share verdict, reason and whether the server accepted, blocked or judged them.
+    Where a program used both tokens with and without MFA, each token has a Use of its own. Times in seconds
+    since 1970 (UTC); `issued` falls back to `first` where a token names none: (earliest, latest) of the
+    tokens.
     """
 
     verdict: Verdict
