@@ -113,6 +113,7 @@ _BY_REASON: Final[tuple[tuple[str, Advice], ...]] = (
     ("amr-missing-v2", NO_METHODS),
     ("amr-missing-unknown-version", NO_METHODS),
     ("blocked", BLOCKED),
+    ("blocked-by-test", SERVER_SAYS_NO),
     ("server-says-no", SERVER_SAYS_NO),
     ("caller-unknown", UNKNOWN_CALLER),
     ("redacted", REDACTED),
@@ -137,7 +138,7 @@ def advise(verdict: Verdict, reasons: Sequence[str], claims: Sequence[Mapping[st
     """
     if verdict in (Verdict.COMPLIANT, Verdict.EXEMPT):
         return None
-    if "amr-without-mfa" in reasons:
+    if "amr-without-mfa" in reasons and "recently-changed" not in reasons:
         return _without_mfa(claims[0] if claims else {})
     return next((advice for reason, advice in _BY_REASON if reason in reasons), NO_BEARER)
 
