@@ -22,6 +22,11 @@ class Advice:
     fix: str
     link: str
 
+    @property
+    def text(self) -> str:
+        """All of it as sentences on one line, the link last."""
+        return f"{self.cause}. {self.fix}. {self.link}"
+
 
 SAVED_PASSWORD: Final = Advice(
     "A saved user name and password, or a sign-in on which MFA is not enforced",
