@@ -22,6 +22,11 @@ class Advice:
     fix: str
     link: str
 
+    @property
+    def text(self) -> str:
+        """All of it as sentences on one line, the link last."""
+        return f"{self.cause}. {self.fix}. {self.link}"
+
 
 SAVED_PASSWORD: Final = Advice(
     "A saved user name and password, or a sign-in on which MFA is not enforced",
@@ -113,6 +118,7 @@ _BY_REASON: Final[tuple[tuple[str, Advice], ...]] = (
     ("amr-missing-v2", NO_METHODS),
     ("amr-missing-unknown-version", NO_METHODS),
     ("blocked", BLOCKED),
+    ("blocked-by-test", SERVER_SAYS_NO),
     ("server-says-no", SERVER_SAYS_NO),
     ("caller-unknown", UNKNOWN_CALLER),
     ("redacted", REDACTED),
@@ -137,7 +143,7 @@ def advise(verdict: Verdict, reasons: Sequence[str], claims: Sequence[Mapping[st
     """
     if verdict in (Verdict.COMPLIANT, Verdict.EXEMPT):
         return None
-    if "amr-without-mfa" in reasons:
+    if "amr-without-mfa" in reasons and "recently-changed" not in reasons:
         return _without_mfa(claims[0] if claims else {})
     return next((advice for reason, advice in _BY_REASON if reason in reasons), NO_BEARER)
 

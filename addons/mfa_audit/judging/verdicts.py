@@ -69,9 +69,10 @@ class Reason(NamedTuple):
 # stable; each has a heading of its own in docs/verdicts.md.
 REASONS: Final[Mapping[str, Reason]] = {
     "blocked": Reason("Partner Center refused a call for want of MFA", Verdict.NON_COMPLIANT),
+    "blocked-by-test": Reason(
+        "Partner Center refused a call when mfa-audit asked it to enforce MFA", Verdict.NON_COMPLIANT
+    ),
     "server-says-no": Reason("Partner Center answered isMfaCompliant: false", Verdict.NON_COMPLIANT),
-    "amr-without-mfa": Reason("The sign-in behind the token was without MFA", Verdict.NON_COMPLIANT),
-    "amr-missing": Reason("The token names no sign-in method at all", Verdict.NON_COMPLIANT),
     "recently-changed": Reason("One good token so far; wait for the next run", Verdict.UNDETERMINED),
     "retired-audience": Reason("The token is for the retired graph.windows.net", Verdict.UNDETERMINED),
     "wrong-audience": Reason("The token is not for Partner Center", Verdict.UNDETERMINED),
@@ -90,6 +91,8 @@ REASONS: Final[Mapping[str, Reason]] = {
     "malformed": Reason("The token is broken", Verdict.UNDETERMINED),
     "judging-failed": Reason("mfa-audit failed on this token", Verdict.UNDETERMINED),
     "never-accepted": Reason("Partner Center never accepted the token", Verdict.UNDETERMINED),
+    "amr-without-mfa": Reason("The sign-in behind the token was without MFA", Verdict.NON_COMPLIANT),
+    "amr-missing": Reason("The token names no sign-in method at all", Verdict.NON_COMPLIANT),
     "no-token": Reason("The call carried no token", Verdict.UNDETERMINED),
     "server-says-yes": Reason("Partner Center answered isMfaCompliant: true", Verdict.COMPLIANT),
     "ngcmfa": Reason("Signed in with MFA (ngcmfa)", Verdict.COMPLIANT),
