@@ -137,7 +137,7 @@ def _row(group: _Group, settings: Settings) -> ToolRow:
     standings = {
         key: stand([use.use for use in uses], strict=settings.strict) for key, uses in by_user.items()
     }
-    whole = worst(standings.values())
+    whole = worst(list(standings.values()))
     users = [
         _user_row(number, uses, standings[key], settings.people)
         for number, (key, uses) in enumerate(sorted(by_user.items(), key=lambda item: str(item[0])), 1)
