@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -101,8 +101,8 @@ class Recorder:
         """Whether rows wait in memory because the database does not take them."""
         return self._behind_since is not None
 
-    def record(self, observation: Observation) -> Awaitable[object] | None:
-        """Take one call. Awaiting the result returns once the call is on disk, or after 20 ms; None: do not wait."""
+    def record(self, observation: Observation) -> asyncio.Event | None:
+        """Take one call. The event is set once the call is on disk, or after 20 ms; None: do not wait."""
         with self._lock:
             batch = self._batch
             waiting = len(self._pending) + len(batch.observations)
@@ -118,7 +118,7 @@ class Recorder:
             loop = self._loop = asyncio.get_running_loop()
             batch.saved = asyncio.Event()
             batch.patience = loop.call_later(PATIENCE, self._fall_behind, batch.saved)
-        return batch.saved.wait()
+        return batch.saved
 
     def note_not_audited(
         self, at: float, host: str, user_agent: str | None, program: str | None, reason: str
