@@ -133,7 +133,8 @@ class Report:
     """All that a report says; `tools` and `quiet` worst first.
 
     `quiet`: tools that were failing when last seen, before the period. `databases`: the files looked at.
-    `notes`: further sentences for people, such as "programs not told apart".
+    `notes`: further sentences for people, such as "programs not told apart". `machine` and `account`: where and
+    as whom the report was made, since the default database is that account's; empty where not known.
     """
 
     generated_at: datetime
@@ -148,3 +149,5 @@ class Report:
     sources: tuple[Source, ...]
     databases: tuple[str, ...]
     notes: tuple[str, ...]
+    machine: str = ""
+    account: str = ""

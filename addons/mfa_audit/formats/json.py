@@ -1,0 +1,175 @@
+"""The report as JSON, for programs. Described by docs/report.schema.json.
+
+Additions keep `schema_version`; a key that changes its meaning or goes away raises it. Written key by key, so
+that a renamed field of ours can never rename one of theirs.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from mfa_audit.formats.printable import utc
+from mfa_audit.formats.words import PROVES_NOT, title_of
+from mfa_audit.judging.advice import Advice
+from mfa_audit.judging.history import Previously
+from mfa_audit.reports import Gap, NotAudited, Report, Source, ToolRow, UserRow
+
+SCHEMA_VERSION: Final = 1
+
+
+def render(report: Report, *, width: int = 80, colour: bool = False) -> str:
+    """Indented JSON in ASCII only; texts parse back to what was seen. `width` and `colour` change nothing.
+
+    ASCII, so that neither a terminal nor an old Windows code page makes something else of it. A lone
+    surrogate, which many readers of JSON refuse, becomes U+FFFD.
+    """
+    return json.dumps(_whole(to_data(report)), indent=2, ensure_ascii=True) + "\n"
+
+
+def to_data(report: Report) -> dict[str, Any]:
+    """The report as dicts, lists, strings and numbers. Times are UTC, as "2026-11-07T02:00:00Z"."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "generated_at": utc(report.generated_at),
+        "answer": str(report.answer),
+        "answer_because": list(report.because),
+        "period": {
+            "from": _time(report.period.start),
+            "to": _time(report.period.end),
+            "rounded": report.period.rounded,
+        },
+        "totals": {
+            "tools": report.totals.tools,
+            "tokens": report.totals.tokens,
+            "requests": report.totals.requests,
+            "without_token": report.totals.without_token,
+        },
+        "tools": [_tool(row) for row in report.tools],
+        "not_audited": [_not_audited(row) for row in report.not_audited],
+        "recorder": {
+            "recorded_seconds": report.recording.recorded_seconds,
+            "lost": report.recording.lost,
+            "gaps": [_gap(row) for row in report.recording.gaps],
+            "period_seconds": report.recording.period_seconds,
+        },
+        "quiet": [_tool(row) for row in report.quiet],
+        "sources": [_source(row) for row in report.sources],
+        "databases": list(report.databases),
+        "machine": report.machine,
+        "account": report.account,
+        "notes": list(report.notes),
+        "limits": list(PROVES_NOT),
+        "reason_titles": {reason: title_of(reason) for reason in sorted(_reasons(report))},
+    }
+
+
+def _tool(row: ToolRow) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "app_id": row.app_id,
+        "client": row.client,
+        "application": row.application,
+        "sdk_versions": list(row.sdk_versions),
+        "user_agents": list(row.user_agents),
+        "programs": [] if row.program is None else [row.program],
+        "verdict": str(row.verdict),
+        "reasons": list(row.reasons),
+        "requests": row.requests,
+        "tokens": row.tokens,
+        "blocked": row.blocked,
+        "server": {"compliant": row.server_compliant, "non_compliant": row.server_non_compliant},
+        "users": [user.name for user in row.users],
+        "tenants": list(row.tenants),
+        "first_seen": utc(row.first_seen),
+        "last_seen": utc(row.last_seen),
+        "advice": None if row.advice is None else _advice(row.advice),
+        "previously": None if row.previously is None else _previously(row.previously),
+        "title": row.title,
+        "blocked_by_test": row.blocked_by_test,
+        "expired": row.expired,
+        "amr": list(row.amr),
+        "operations": [{"operation": name, "requests": requests} for name, requests in row.operations],
+        "days": [{"date": date, "requests": requests} for date, requests in row.days],
+        "by_user": [_user(user) for user in row.users],
+        "advice_link": None if row.advice is None else row.advice.link,
+    }
+
+
+def _user(row: UserRow) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "tenant": row.tenant,
+        "verdict": str(row.verdict),
+        "reasons": list(row.reasons),
+        "requests": row.requests,
+        "first_seen": utc(row.first_seen),
+        "last_seen": utc(row.last_seen),
+    }
+
+
+def _advice(given: Advice) -> str:
+    return " ".join(f"{text.rstrip('.')}." for text in (given.cause, given.fix)) + f" {given.link}"
+
+
+def _previously(before: Previously) -> dict[str, Any]:
+    return {
+        "verdict": str(before.verdict),
+        "until": utc(datetime.fromtimestamp(before.until, UTC)),
+        "requests": before.requests,
+    }
+
+
+def _not_audited(row: NotAudited) -> dict[str, Any]:
+    return {
+        "host": row.host,
+        "user_agent": row.user_agent,
+        "program": row.program,
+        "reason": row.reason,
+        "count": row.count,
+        "first_seen": utc(row.first_seen),
+        "last_seen": utc(row.last_seen),
+    }
+
+
+def _gap(row: Gap) -> dict[str, Any]:
+    return {"from": utc(row.start), "to": utc(row.end), "reason": row.reason, "lost": row.lost}
+
+
+def _source(row: Source) -> dict[str, Any]:
+    return {
+        "kind": row.kind,
+        "name": row.name,
+        "sha256": row.sha256,
+        "machine": row.machine,
+        "account": row.account,
+        "version": row.version,
+        "started": utc(row.started),
+        "ended": _time(row.ended),
+        "validate": row.validate,
+        "enforce": row.enforce,
+        "requests": row.requests,
+    }
+
+
+def _reasons(report: Report) -> set[str]:
+    found: set[str] = set()
+    for tool in (*report.tools, *report.quiet):
+        found.update(tool.reasons, *(user.reasons for user in tool.users))
+    return found
+
+
+def _time(when: datetime | None) -> str | None:
+    return None if when is None else utc(when)
+
+
+def _whole(value: Any) -> Any:
+    """`value` with lone surrogates replaced in every string."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    if isinstance(value, dict):
+        return {_whole(key): _whole(item) for key, item in value.items()}
+    return value

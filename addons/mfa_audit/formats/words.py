@@ -1,0 +1,274 @@
+"""The sentences that every report for people shares. Each is plain text, already harmless on one line.
+
+Two formats that say the same thing say it in the same words, because both take them from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from mfa_audit.formats.printable import count, day, days, duration, line, moment, share
+from mfa_audit.judging.advice import Advice
+from mfa_audit.judging.verdicts import REASONS, Answer, Verdict
+from mfa_audit.reports import Gap, NotAudited, Report, Source, ToolRow
+
+VERDICTS: Final = {
+    Verdict.COMPLIANT: "With MFA",
+    Verdict.NON_COMPLIANT: "Without MFA",
+    Verdict.EXEMPT: "App-only: the rule does not apply",
+    Verdict.UNDETERMINED: "Cannot tell",
+}
+ANSWERS: Final = {
+    Answer.YES: "YES, for what was seen",
+    Answer.NO: "NO",
+    Answer.UNCLEAR: "CANNOT TELL YET",
+}
+NOT_AUDITED: Final = "Seen but unreadable"
+GAP: Final = "Recorder was off"
+BLOCKED: Final = "BLOCKED NOW"
+UNSIGNED: Final = "Token signatures were not checked."
+ELSEWHERE: Final = "Cloud tools and other machines are not in this report."
+
+# What holds for every report, whatever its answer; for the formats that have room for it.
+PROVES: Final = (
+    "The tokens of the tools listed here said what is reported here: Microsoft decides by the same claims.",
+    "A call that Partner Center refused for want of MFA is certain: it is the server's own word.",
+)
+PROVES_NOT: Final = (
+    UNSIGNED + " Reading a token is not trusting it.",
+    "A tool that did not call Partner Center through this recorder in the period is not here.",
+    ELSEWHERE,
+    "A call that went through proves nothing: Microsoft blocks step by step.",
+    "With MFA today is not with MFA for ever: a later sign-in or a changed policy can take it away.",
+)
+
+# Why a program that reached the proxy could not be read, as the end of a sentence about it.
+_UNREADABLE: Final = {
+    "certificate-refused": "refused our certificate",
+    "upstream-tls-failed": "asked for a server whose TLS failed",
+    "tunnelled": "was passed through unread",
+    "no-request": "connected and asked for nothing",
+}
+_OFF: Final = {
+    "stopped": "it was stopped",
+    "crashed": "it crashed",
+    "slept": "the machine slept",
+    "unloaded": "the addon was unloaded",
+    "behind": "it could not keep up",
+}
+# Where a source is a recording; every other kind is a file that was imported.
+_RECORDINGS: Final = frozenset({"proxy", "run", "addon", "browse"})
+
+
+def is_recording(source: Source) -> bool:
+    """Whether a source was recorded live, rather than imported from a file."""
+    return source.kind in _RECORDINGS
+
+
+def title_of(reason: str) -> str:
+    """The human title of a reason's id; an id that this version does not know, without its hyphens."""
+    known = REASONS.get(reason)
+    return known.title if known else line(reason, 60).replace("-", " ").capitalize()
+
+
+def why(reasons: Sequence[str]) -> str:
+    """The titles of the reasons, a sentence each."""
+    return " ".join(sentence(title_of(reason)) for reason in reasons)
+
+
+def sentence(text: str) -> str:
+    """`text` harmless, with a capital and a full stop."""
+    shown = line(text.strip(), 400)
+    if not shown:
+        return ""
+    return shown[0].upper() + shown[1:] + ("" if shown[-1] in ".!?…" else ".")
+
+
+def listed(things: Sequence[str], most: int = 3) -> str:
+    """ "a", "a and b", "a, b and c", "a, b, c and 4 more"; each made harmless."""
+    shown = [line(thing, 60) for thing in things[:most]]
+    if len(things) > most:
+        return f"{', '.join(shown)} and {len(things) - most:,} more"
+    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)
+
+
+def with_verdict(report: Report, *verdicts: Verdict) -> list[ToolRow]:
+    """The report's tools with one of these verdicts, in the report's order: worst first."""
+    return [tool for tool in report.tools if tool.verdict in verdicts]
+
+
+def is_blocked(tool: ToolRow) -> bool:
+    """Whether the server refuses this tool now: it was refused for want of MFA and is not mended since."""
+    return tool.blocked > 0 and tool.verdict is Verdict.NON_COMPLIANT
+
+
+def answer(report: Report) -> str:
+    """The answer with the counts in one or two sentences, without the answer's own word."""
+    if not report.tools:
+        return "no call to Partner Center with a token was seen."
+    total = count(len(report.tools), "tool")
+    failing = with_verdict(report, Verdict.NON_COMPLIANT)
+    unclear = with_verdict(report, Verdict.UNDETERMINED)
+    if failing:
+        verb = "calls" if len(failing) == 1 else "call"
+        text = f"{len(failing):,} of {total} {verb} Partner Center without MFA."
+        blocked = sum(map(is_blocked, failing))
+        return f"{text} {blocked:,} {'is' if blocked == 1 else 'are'} blocked now." if blocked else text
+    if unclear:
+        return f"{len(unclear):,} of {total} cannot be told. None was seen without MFA."
+    exempt = len(with_verdict(report, Verdict.EXEMPT))
+    if exempt == len(report.tools):
+        told = (
+            f"{total} {'uses' if exempt == 1 else 'use'} app-only tokens, to which the rule does not apply."
+        )
+    else:
+        verb = "calls" if len(report.tools) - exempt == 1 else "call"
+        told = f"{count(len(report.tools) - exempt, 'tool')} {verb} Partner Center with MFA."
+        if exempt:
+            told += f" {exempt:,} {'is' if exempt == 1 else 'are'} app-only: the rule does not apply."
+    return told if report.answer is Answer.YES else f"{told} But not everything could be seen."
+
+
+def headline(report: Report) -> str:
+    """The answer's word and its sentence: "NO - 2 of 9 tools call Partner Center without MFA."."""
+    return f"{ANSWERS[report.answer]} - {answer(report)}"
+
+
+def machines(report: Report) -> list[str]:
+    """The machines whose calls are in the report, each once, by name."""
+    return sorted({source.machine for source in report.sources if source.machine})
+
+
+def period(report: Report) -> str:
+    """From when to when, how much of it was recorded, where, and how many calls: three short sentences."""
+    now = report.generated_at
+    start = report.period.start or min(_starts(report), default=None)
+    span = days(start, report.period.end or now, now) if start else f"Up to {day(now, now)}"
+    pieces = [f"{span}, in whole hours." if report.period.rounded else f"{span}."]
+    recorded = report.recording
+    where = f" on {listed(machines(report))}" if report.sources and machines(report) else ""
+    if any(map(is_recording, report.sources)):
+        pieces.append(f"Recorded {share(recorded.recorded_seconds, recorded.period_seconds)}{where}.")
+        where = ""
+    files = sum(not is_recording(source) for source in report.sources)
+    if files:
+        pieces.append(f"{count(files, 'file')} imported{where}.")
+    pieces.append(f"{count(report.totals.requests, 'call')}.")
+    return " ".join(pieces)
+
+
+def _starts(report: Report) -> Iterable[datetime]:
+    yield from (tool.first_seen for tool in report.tools)
+    yield from (source.started for source in report.sources)
+
+
+def unreadable(row: NotAudited) -> str:
+    """Which program could not be read, why, and how often: "pwsh refused our certificate (12 times)"."""
+    who = row.program or row.user_agent
+    named = line(who, 60) if who else "A program of unknown name"
+    why = _UNREADABLE.get(row.reason) or f"could not be read ({line(row.reason, 40)})"
+    return f"{named} {why} ({'once' if row.count == 1 else f'{row.count:,} times'})."
+
+
+def not_seen(report: Report, most: int | None = None) -> list[str]:
+    """What the report cannot know, a sentence each, at most `most` of them about programs."""
+    rows = report.not_audited if most is None else report.not_audited[:most]
+    told = [unreadable(row) for row in rows]
+    if len(rows) < len(report.not_audited):
+        told.append(f"{count(len(report.not_audited) - len(rows), 'more program')} could not be read.")
+    if report.recording.lost:
+        verb = "was" if report.recording.lost == 1 else "were"
+        told.append(f"{count(report.recording.lost, 'call')} {verb} lost before being stored.")
+    if report.totals.without_token:
+        told.append(f"{count(report.totals.without_token, 'call')} carried no token.")
+    told.append(ELSEWHERE)
+    return told
+
+
+def gap(row: Gap, now: datetime) -> str:
+    """From when to when the recorder was off and why: "2 Nov 01:00 to 07:30 (it was stopped)"."""
+    start, end = moment(row.start, now), moment(row.end, now)
+    same_day = day(row.start, now) == day(row.end, now)
+    why = _OFF.get(row.reason) or line(row.reason, 40)
+    lost = f", {count(row.lost, 'call')} lost" if row.lost else ""
+    span = f"{start} to {end[-5:] if same_day else end}"
+    return f"{span}, {duration((row.end - row.start).total_seconds())} ({why}{lost})"
+
+
+def who(tool: ToolRow, most: int = 1) -> str:
+    """Whose tokens the tool uses: "svc@contoso.example and 3 more", or "no user"."""
+    return listed([user.name for user in tool.users], most) or "no user"
+
+
+def tested(report: Report) -> str | None:
+    """That mfa-audit itself asked the server to check, where it did; it may have caused refusals."""
+    options = []
+    if any(source.validate for source in report.sources):
+        options.append("--validate")
+    if any(source.enforce for source in report.sources):
+        options.append("--enforce")
+    if not options:
+        return None
+    refused = sum(tool.blocked_by_test for tool in report.tools)
+    text = f"mfa-audit asked the server to check MFA on calls it passed on ({' and '.join(options)})."
+    return (
+        f"{text} {count(refused, 'call')} {'was' if refused == 1 else 'were'} refused for that."
+        if refused
+        else text
+    )
+
+
+def mended(tool: ToolRow, now: datetime) -> str | None:
+    """What the tool was before it was mended, or None."""
+    before = tool.previously
+    if before is None:
+        return None
+    until = datetime.fromtimestamp(before.until, now.tzinfo)
+    return f"{VERDICTS[before.verdict]} until {moment(until, now)} ({count(before.requests, 'call')})."
+
+
+def advice(given: Advice) -> str:
+    """The likely cause and the fix, a sentence each, without the link."""
+    return f"{sentence(given.cause)} {sentence(given.fix)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One likely cause of an empty report, and the command that helps; the command may be empty."""
+
+    cause: str
+    command: str
+
+
+def looked_at(report: Report) -> str:
+    """Which databases were read, on which machine and as whom."""
+    files = ", ".join(line(name, 300) for name in report.databases) or "no database"
+    as_whom = f" as {line(report.account, 60)}" if report.account else ""
+    where = f" on {line(report.machine, 60)}" if report.machine else ""
+    return f"{files}{',' if as_whom or where else ''}{as_whom}{where}"
+
+
+def tries(report: Report) -> list[Try]:
+    """Why nothing was seen, likeliest first, and what to try."""
+    found = []
+    if report.not_audited:
+        found.append(Try("The programs above reached the recorder but could not be read.", ""))
+    if not report.sources:
+        found.append(Try("Nothing has been recorded in this database yet.", "mfa-audit run -- COMMAND"))
+    else:
+        found.append(
+            Try("The tool did not go through the recorder. Start it through it.", "mfa-audit run -- COMMAND")
+        )
+    if report.period.start is not None:
+        found.append(Try("The tool last ran before this period.", "mfa-audit report --since all"))
+    found.append(
+        Try(
+            "The tool runs as another account or on another machine, which has a database of its own.",
+            "mfa-audit report --db FILE",
+        )
+    )
+    found.append(Try("To see what a report looks like.", "mfa-audit demo"))
+    return found
