@@ -12,7 +12,7 @@ from typing import IO, Any, Final
 from mfa_audit.errors import AuditError
 from mfa_audit.formats.printable import line
 from mfa_audit.sources.remarks import Remarks
-from mfa_audit.sources.tapes import HARMLESS, MOST_GROWTH, Tape
+from mfa_audit.sources.tapes import GROWS, HARMLESS, MOST_GROWTH, Tape
 
 MANY_MEMBERS: Final = 100_000
 # Python's table of members takes some 500 bytes for each.
@@ -27,7 +27,7 @@ _METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 Password = Callable[[], bytes | None]
 
 
-class Damaged(Exception):
+class DamagedError(Exception):
     """A member that cannot be read; the text is a fixed phrase."""
 
 
@@ -39,16 +39,20 @@ class Archive:
         if not tape.rewindable:
             data = tape.stream.read(PIPED + 1)
             if len(data) > PIPED:
-                raise AuditError("A zip of more than 64 MiB cannot be read from a pipe: give the file's name.")
+                raise AuditError(
+                    "A zip of more than 64 MiB cannot be read from a pipe: give the file's name."
+                )
             file = io.BytesIO(data)
         members = _count_members(file)
         if members > MOST_MEMBERS:
             raise AuditError(
-                f"{line(tape.name)} is a zip of {members:,} files, and {MOST_MEMBERS:,} are the most that are read: "
+                f"{line(tape.name)} is a zip of {members:,} files, more than the {MOST_MEMBERS:,} that are read: "
                 "save the sessions in several archives."
             )
         if members > MANY_MEMBERS:
-            remarks.note(f"more than {MANY_MEMBERS:,} files in the archive ({members:,}): reading takes a while")
+            remarks.note(
+                f"more than {MANY_MEMBERS:,} files in the archive ({members:,}): reading takes a while"
+            )
         try:
             self._zip: Any = zipfile.ZipFile(file)
             if any(info.flag_bits & 1 for info in self._zip.infolist()):
@@ -56,21 +60,26 @@ class Archive:
         except AuditError:
             raise
         except Exception as error:  # zipfile raises struct.error, ValueError and others on odd directories
-            raise AuditError(f"{line(tape.name)} is a damaged zip: copy it again from where it came.") from error
+            raise AuditError(
+                f"{line(tape.name)} is a damaged zip: copy it again from where it came."
+            ) from error
         self.names: list[str] = self._zip.namelist()
 
     @contextmanager
     def open(self, name: str) -> Iterator[IO[bytes]]:
-        """One member, unpacked as it is read. Raises Damaged, also out of the reads within the `with`."""
+        """One member, unpacked as it is read. Raises DamagedError, also from within the `with`."""
         try:
-            if self._zip.getinfo(name).compress_type not in _METHODS and not self._zip.getinfo(name).flag_bits & 1:
-                raise Damaged("packed in a way that Fiddler and browsers do not use")
+            if (
+                self._zip.getinfo(name).compress_type not in _METHODS
+                and not self._zip.getinfo(name).flag_bits & 1
+            ):
+                raise DamagedError("packed in a way that Fiddler and browsers do not use")
             with self._zip.open(name) as file:
                 yield file
-        except Damaged:
+        except DamagedError:
             raise
         except Exception as error:  # zlib's, zipfile's, pyzipper's, and what they call
-            raise Damaged(f"damaged in the archive ({type(error).__name__})") from error
+            raise DamagedError(f"damaged in the archive ({type(error).__name__})") from error
 
     def reader(self, name: str, file: IO[bytes]) -> Callable[[int], bytes]:
         """`file.read`, which raises AuditError once the member grows past any honest compression."""
@@ -82,9 +91,7 @@ class Archive:
             data = file.read(length)
             unpacked += len(data)
             if unpacked > HARMLESS and unpacked > MOST_GROWTH * packed:
-                raise AuditError(
-                    f"The capture unpacks to more than {MOST_GROWTH} times its size: that is a trap, not a capture."
-                )
+                raise AuditError(GROWS)
             return data
 
         return read
@@ -100,12 +107,13 @@ class Archive:
         word = password()
         if word is None:
             raise AuditError(
-                f"{line(name)} is locked with a password: give --password, which asks for it, or --password-file."
+                f"{line(name)} is locked: give --password, which asks for its password, or --password-file."
             )
         self._zip = pyzipper.AESZipFile(file)
         self._zip.setpassword(word)
         locked = [info for info in self._zip.infolist() if info.flag_bits & 1]
-        # The smallest member is read whole: one byte of check, as ZipCrypto has, lets 1 of 256 wrong passwords pass.
+        # The smallest member is read whole: one byte of check, as ZipCrypto has, lets 1 of 256 wrong
+        # passwords pass.
         smallest = min(locked, key=lambda info: info.file_size)
         try:
             with self._zip.open(smallest) as member:
@@ -116,7 +124,7 @@ class Archive:
 
 
 def _count_members(file: IO[bytes]) -> int:
-    """How many members the zip's end record promises, before the table of them is read; 0 where it has none."""
+    """How many members the zip's end record promises, read before their table is; 0 where it has none."""
     size = file.seek(0, io.SEEK_END)
     file.seek(max(0, size - 66_000))
     end = file.read()

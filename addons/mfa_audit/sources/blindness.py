@@ -83,7 +83,9 @@ class Blindness:
         """The client is gone."""
         found = self._open.pop(identifier, None)
         if found is not None and not found.seen:
-            program = found.program.result() if found.program.done() and not found.program.cancelled() else None
+            program = (
+                found.program.result() if found.program.done() and not found.program.cancelled() else None
+            )
             self._note(found.host, found.user_agent, program, found.reason)
 
     def flush(self) -> None:

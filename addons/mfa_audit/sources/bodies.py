@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from io import BytesIO
 from typing import Final
 
@@ -33,27 +34,28 @@ def _unpack(body: bytes, name: str) -> bytes | None:
     if not body:
         return body
     try:
-        if name in ("gzip", "x-gzip"):
-            return zlib.decompressobj(wbits=31).decompress(body, BODY_LIMIT)
-        if name in ("deflate", "deflateraw"):
-            try:
-                return zlib.decompressobj().decompress(body, BODY_LIMIT)
-            except zlib.error:
-                # Some servers send deflate data without the zlib header that RFC 9110, 8.4.1.2, asks for.
-                return zlib.decompressobj(wbits=-15).decompress(body, BODY_LIMIT)
-        if name == "br":
-            return _unbrotli(body)
-        if name == "zstd":
-            # Of mitmproxy's dependencies, as Brotli is.
-            import zstandard
-
-            reader = zstandard.ZstdDecompressor(max_window_size=8 << 20).stream_reader(
-                BytesIO(body), read_across_frames=True
-            )
-            return reader.read(BODY_LIMIT)
-    except Exception:  # each library has errors of its own, and all mean: not of that encoding
+        return _UNPACKERS[name](body)
+    except Exception:  # unknown, or each library's own way to say: not of that encoding
         return None
-    return None
+
+
+def _gunzip(body: bytes) -> bytes:
+    return zlib.decompressobj(wbits=31).decompress(body, BODY_LIMIT)
+
+
+def _inflate(body: bytes) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(body, BODY_LIMIT)
+    except zlib.error:
+        # Some servers send deflate data without the zlib header that RFC 9110, 8.4.1.2, asks for.
+        return zlib.decompressobj(wbits=-15).decompress(body, BODY_LIMIT)
+
+
+def _unzstd(body: bytes) -> bytes:
+    import zstandard  # mitmproxy's dependency, as Brotli is
+
+    machine = zstandard.ZstdDecompressor(max_window_size=8 << 20)
+    return machine.stream_reader(BytesIO(body), read_across_frames=True).read(BODY_LIMIT)
 
 
 def _unbrotli(body: bytes) -> bytes:
@@ -61,7 +63,8 @@ def _unbrotli(body: bytes) -> bytes:
 
     machine = brotli.Decompressor()
     unpacked = b""
-    # Brotli's Python binding takes no limit in all versions that we meet: small bites bound what one may unpack to.
+    # Brotli's Python binding takes no limit in all versions that we meet: small bites bound what one may
+    # unpack to.
     for start in range(0, len(body), 64):
         unpacked += machine.process(body[start : start + 64])
         if len(unpacked) >= BODY_LIMIT:
@@ -69,8 +72,20 @@ def _unbrotli(body: bytes) -> bytes:
     return unpacked
 
 
+_UNPACKERS: Final[dict[str, Callable[[bytes], bytes]]] = {
+    "gzip": _gunzip,
+    "x-gzip": _gunzip,
+    "deflate": _inflate,
+    "deflateraw": _inflate,
+    "br": _unbrotli,
+    "zstd": _unzstd,
+}
+
+
 def dechunk(body: bytes) -> bytes:
-    """The data of a body in chunked transfer coding (RFC 9112, 7.1), as far as it goes; a plain body as it is."""
+    """The data of a body in chunked transfer coding (RFC 9112, 7.1), as far as it goes; a plain body as it
+    is.
+    """
     data = bytearray()
     position = 0
     while (end := body.find(b"\r\n", position, position + 64)) > 0:

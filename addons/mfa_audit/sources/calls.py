@@ -37,41 +37,59 @@ _AUTHORITY: Final = re.compile(r"(?:[^@/]*@)?(?P<host>\[[^\]/]*\]|[^/?#:]*)(?::\
 Fields = Sequence[tuple[str, str]]
 
 
-class Address(NamedTuple):
-    """Where a call went: the host in lower case without port, the path without query."""
+class SkipError(Exception):
+    """An entry that cannot be used; the text is the reason, a fixed phrase."""
 
+
+class Request(NamedTuple):
+    """The request of one entry: `host` in lower case without port, "" where only the header fields name it.
+
+    `path` has no query. `authority` is HTTP/2's, where the capture has it apart from the fields.
+    """
+
+    method: str
     host: str
     path: str
+    fields: Fields
+    authority: str = ""
 
 
-def read_url(url: str) -> Address | None:
-    """The address of an absolute URL, user name, port and query left out; None where it is none."""
+class Answer(NamedTuple):
+    """The answer of one entry; `body` is that of a 401, unpacked and cut. No status: no answer came."""
+
+    status: int | None = None
+    reason_phrase: str = ""
+    fields: Fields = ()
+    body: bytes | None = None
+
+
+def read_url(url: str) -> tuple[str, str] | None:
+    """Host and path of an absolute URL, user name, port and query left out; None where it is none."""
     match = _URL.match(url[:VALUE_LIMIT])
     if match is None or not match["host"]:
         return None
-    return Address(match["host"].lower().rstrip("."), match["path"] or "/")
+    return match["host"].lower().rstrip("."), match["path"] or "/"
 
 
-def find_api_host(host: str, fields: Fields, further: Collection[str], authority: str = "") -> str | None:
-    """The API host that a call is for: its URL's, else that of its Host header or HTTP/2 authority.
+def find_api_host(request: Request, further: Collection[str] = ()) -> str | None:
+    """The API host that a call is for: its URL's, else that of its HTTP/2 authority or Host header.
 
-    A proxy that reroutes records the address it connected to, and only the header names the API.
+    A proxy that reroutes records the address it connected to, and only the header names the API. None where
+    the entry is no call of the API: another host, a tunnel, or a browser's question whether it may call (CORS
+    preflight: OPTIONS without Authorization).
     """
-    if is_api_host(host, further):
-        return host
-    named = [value for name, value in fields if name.lower() in ("host", ":authority")]
-    for value in (authority, *named):
+    if request.method == "CONNECT":
+        return None
+    if request.method == "OPTIONS" and not any(name.lower() == "authorization" for name, _ in request.fields):
+        return None
+    if is_api_host(request.host, further):
+        return request.host
+    named = [value for name, value in request.fields if name.lower() in ("host", ":authority")]
+    for value in (request.authority, *named):
         match = _AUTHORITY.match(value.strip())
         if match and is_api_host(match["host"], further):
             return match["host"].lower().rstrip(".")
     return None
-
-
-def is_call(method: str, fields: Fields) -> bool:
-    """Whether an entry is a call at all: no tunnel, and no browser's question whether it may call (CORS preflight)."""
-    if method == "CONNECT":
-        return False
-    return method != "OPTIONS" or any(name.lower() == "authorization" for name, _ in fields)
 
 
 def clean(text: str) -> str:
@@ -89,88 +107,95 @@ def decode_text(raw: bytes) -> str:
         return raw.decode("latin-1")
 
 
-def make_exchange(
-    *,
-    at: float,
-    method: str,
-    address: Address,
-    request_fields: Fields,
-    status: int | None,
-    reason_phrase: str,
-    response_fields: Fields,
-    body: bytes | None,
-    program: str | None = None,
-) -> Exchange:
-    """An Exchange of one entry of a capture; `body` is kept for a 401 only."""
-    # Where both sides carry an id, the request's counts: it is the one that Microsoft's lists show.
-    parts: dict[str, str] = {
-        **read_headers(response_fields, RESPONSE_HEADERS),
-        **read_headers(request_fields, REQUEST_HEADERS),
-    }
-    return Exchange(
-        at=at,
-        method=clean(method),
-        host=address.host,
-        path=clean(address.path),
-        authorization=read_authorization(request_fields),
-        status=status,
-        reason_phrase=clean(reason_phrase),
-        body=body if status == 401 else None,
-        program=program,
-        **parts,  # type: ignore[arg-type]
-    )
+class Reading:
+    """What the reading of one capture shares: its remarks, further API hosts, and when its calls were made.
 
-
-class Calendar:
-    """When the calls of one capture were made, by the capture's own word.
-
-    A date that is absent or cannot be (before 2015, later than tomorrow) is replaced by the answer's Date
-    header, else by the time of the entry before, and noted; an entry with neither is skipped. `now` in seconds
-    since 1970.
+    The time of a call is the capture's own. A date that is absent or cannot be (before 2015, later than
+    tomorrow) is replaced by the answer's Date header, else by the time of the entry before, and noted; an
+    entry with neither is skipped. `now` in seconds since 1970.
     """
 
-    def __init__(self, remarks: Remarks, now: float) -> None:
-        self._remarks = remarks
+    def __init__(self, remarks: Remarks, now: float, further: Collection[str] = ()) -> None:
+        self.remarks = remarks
+        self.further = further
         self._latest = now + AHEAD
         self._before: float | None = None
 
-    def find(self, own: float | None, response_fields: Fields, place: str) -> float | None:
-        """Seconds since 1970 of the entry whose own date is `own`; None where it must be skipped."""
-        if (at := self._possible(own)) is None:
-            answered = next((value for name, value in response_fields if name.lower() == "date"), None)
-            if answered is not None and (at := self._possible(read_http_date(answered))) is not None:
-                self._remarks.note("dated by the server's Date header, since its own date is absent or wrong", place)
-            elif self._before is not None:
-                at = self._before
-                self._remarks.note("dated as the entry before, since its own date is absent or wrong", place)
-            else:
-                self._remarks.skip("no usable date", place)
-                return None
-        self._before = at
-        return at
+    def find_api_host(self, request: Request, own: float | None = None) -> str | None:
+        """As `find_api_host`; of an entry that is no call only the date `own` is remembered. Raises
+        SkipError.
+        """
+        if len(request.fields) > HEADER_FIELDS:
+            raise SkipError(f"more than {HEADER_FIELDS:,} header fields")
+        host = find_api_host(request, self.further)
+        if host is None and self._is_possible(own):
+            self._before = own
+        return host
 
-    def pass_by(self, own: float | None) -> None:
-        """Take note of the date of an entry that is no call."""
-        if (at := self._possible(own)) is not None:
-            self._before = at
+    def make_exchange(
+        self,
+        request: Request,
+        host: str,
+        answer: Answer,
+        *,
+        own: float | None,
+        place: str,
+        program: str | None = None,
+    ) -> Exchange:
+        """The Exchange of an entry to `host`, dated `own` where that is possible. Raises SkipError."""
+        if len(answer.fields) > HEADER_FIELDS:
+            raise SkipError(f"more than {HEADER_FIELDS:,} header fields")
+        # Where both sides carry an id, the request's counts: it is the one that Microsoft's lists show.
+        parts: dict[str, str] = {
+            **read_headers(answer.fields, RESPONSE_HEADERS),
+            **read_headers(request.fields, REQUEST_HEADERS),
+        }
+        return Exchange(
+            at=self._date(own, answer.fields, place),
+            method=clean(request.method),
+            host=host,
+            path=clean(request.path),
+            authorization=read_authorization(request.fields),
+            status=answer.status,
+            reason_phrase=clean(answer.reason_phrase),
+            body=answer.body if answer.status == 401 else None,
+            program=program,
+            **parts,  # type: ignore[arg-type]
+        )
 
-    def read(self, text: object, place: str) -> float | None:
-        """Seconds since 1970 of a date as JSON and XML write it; one without offset counts as UTC, and is noted."""
+    def read_date(self, text: object, place: str) -> float | None:
+        """Seconds since 1970 of a date as JSON and XML write it; one without offset counts as UTC, and is
+        noted.
+        """
         found = read_date(text)
         if found is None:
             return None
         if found.tzinfo is None:
-            self._remarks.note("a date without offset, read as UTC", place)
+            self.remarks.note("dated without an offset, read as UTC", place)
             found = found.replace(tzinfo=UTC)
         try:
             return found.timestamp()
         except (OverflowError, ValueError):
             return None
 
-    def _possible(self, at: float | None) -> float | None:
-        if at is None or not math.isfinite(at) or not EARLIEST <= at <= self._latest:
-            return None
+    def _date(self, own: float | None, fields: Fields, place: str) -> float:
+        at = own
+        if not self._is_possible(at):
+            at = next((read_http_date(value) for name, value in fields if name.lower() == "date"), None)
+            if self._is_possible(at):
+                self.remarks.note(
+                    "dated by the server's Date header, its own date being absent or wrong", place
+                )
+            elif self._before is not None:
+                at = self._before
+                self.remarks.note("dated as the entry before, its own date being absent or wrong", place)
+        if at is None or not self._is_possible(at):
+            raise SkipError("no usable date")
+        self._before = at
         return at
+
+    def _is_possible(self, at: float | None) -> bool:
+        return at is not None and math.isfinite(at) and EARLIEST <= at <= self._latest
 
 
 def read_date(text: object) -> datetime | None:

@@ -12,9 +12,10 @@ from typing import Final, Self
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges import Exchange
 from mfa_audit.formats.printable import line
-from mfa_audit.sources import bodies, flows, har, microsoft, saz, tapes
-from mfa_audit.sources.archives import Archive, Damaged, Password
-from mfa_audit.sources.jsontexts import Broken, CutOff, JsonText
+from mfa_audit.sources import bodies, flows, har, microsoft, saz
+from mfa_audit.sources.archives import Archive, DamagedError, Password
+from mfa_audit.sources.calls import Reading
+from mfa_audit.sources.jsontexts import BrokenError, CutOffError, JsonText
 from mfa_audit.sources.microsoft import Row
 from mfa_audit.sources.remarks import Remarks
 from mfa_audit.sources.tapes import BUFFER, Tape
@@ -33,12 +34,13 @@ class NotACaptureError(AuditError):
     """A file that is none of the formats: an error where it was named, one to list where it was only met."""
 
 
-# What each producer does that leaves a capture without tokens, and how to have them. The first that is part of the
-# producer's name, in lower case, counts. Chrome and Edge both call themselves WebInspector.
+# What each producer does that leaves a capture without tokens, and how to have them. The first that is part
+# of the producer's name, in lower case, counts. Chrome and Edge both call themselves WebInspector.
 _REMEDIES: Final = (
     (
         "webinspector",
-        'Chrome and Edge leave tokens out of "Export HAR": use "Export HAR (with sensitive data)", which DevTools\' '
+        'Chrome and Edge leave tokens out of "Export HAR": use "Export HAR (with sensitive data)", which '
+        "DevTools' "
         'settings under Preferences, Network, "Allow to generate HAR with sensitive data" bring.',
     ),
     ("firefox", 'In Firefox\'s Network panel choose "Save All As HAR" again, and hand the file on as it is.'),
@@ -56,11 +58,12 @@ _REMEDY: Final = "Ask for the capture again with its Authorization headers, not 
 
 
 class Capture:
-    """One capture; a context manager. Iterate once over `exchanges`, and once over `rows`: one of them is empty.
+    """One capture; a context manager. Iterate once over `exchanges`, and once over `rows`: one of them is
+    empty.
 
-    `name` is the file's name without folder, `size` its length in bytes (None for a pipe); `name` and `producer`
-    may hold text of the capture: print them through `formats.printable`. `remarks` and `producer` are complete
-    when the iteration is.
+    `name` is the file's name without folder, `size` its length in bytes (None for a pipe); `name` and
+    `producer` may hold text of the capture: print them through `formats.printable`. `remarks` and `producer`
+    are complete when the iteration is.
     """
 
     def __init__(
@@ -69,10 +72,9 @@ class Capture:
         self._tape = Tape(path)
         self._archive: Archive | None = None
         self._hars: list[har.Har] = []
-        self._further = further
-        self._now = time.time() if now is None else now
         self.name = self._tape.name
         self.remarks = Remarks()
+        self._reading = Reading(self.remarks, time.time() if now is None else now, further)
         self.exchanges: Iterator[Exchange] = iter(())
         self.rows: Iterator[Row] = iter(())
         try:
@@ -130,13 +132,13 @@ class Capture:
             tape.unpack()
             start = tape.start(BUFFER)
         if flows.recognise(start):
-            self.exchanges = flows.read(tape, self.remarks, self._now, self._further)
+            self.exchanges = flows.read(tape, self._reading)
             return Format.FLOWS
         kind = _recognise_json(start)
         if kind is None:
             raise NotACaptureError(
-                f"{line(tape.name)} is none of the captures that can be read: mitmproxy flows, HAR, Fiddler SAZ, "
-                "or one of Microsoft's lists as JSON."
+                f"{line(tape.name)} is none of the captures that can be read: mitmproxy flows, HAR, "
+                "Fiddler SAZ, or one of Microsoft's lists as JSON."
             )
         text = JsonText(tape.stream.read)
         if kind == Format.HAR:
@@ -148,11 +150,13 @@ class Capture:
     def _open_zip(self, password: Password) -> Format:
         archive = self._archive = Archive(self._tape, self.remarks, password)
         if saz.recognise(archive.names):
-            self.exchanges = saz.read(archive, self.remarks, self._now, self._further)
+            self.exchanges = saz.read(archive, self._reading)
             return Format.SAZ
         hars = [name for name in archive.names if name.lower().endswith(".har")]
         if not hars:
-            raise NotACaptureError(f"{line(self.name)} is a zip with neither Fiddler's sessions nor a HAR in it.")
+            raise NotACaptureError(
+                f"{line(self.name)} is a zip with neither Fiddler's sessions nor a HAR in it."
+            )
         self.exchanges = self._read_zipped(archive, hars)
         return Format.HAR
 
@@ -166,14 +170,14 @@ class Capture:
             try:
                 with archive.open(name) as body:
                     return body.read(bodies.BODY_LIMIT)
-            except Damaged:
+            except DamagedError:
                 return None
 
         for name in names:
             try:
                 with archive.open(name) as file:
                     yield from self._read_har(JsonText(archive.reader(name, file)), attachment)
-            except Damaged as error:
+            except DamagedError as error:
                 self.remarks.skip(str(error), name)
 
     def _read_har(
@@ -182,12 +186,12 @@ class Capture:
         try:
             for key in text.keys():  # noqa: SIM118  (not a dictionary)
                 if key == "log":
-                    found = har.Har(text, self.remarks, self._now, self._further, attachments)
+                    found = har.Har(text, self._reading, attachments)
                     self._hars.append(found)
                     yield from found
                 else:
                     text.skip()
-        except CutOff:
+        except CutOffError:
             self.remarks.note("cut off or damaged: the rest of the file could not be read")
 
 
@@ -222,21 +226,18 @@ def _recognise_json(start: bytes) -> Format | None:
                 return _recognise_array(text)
             try:
                 keys[key] = text.value()
-            except Broken:
+            except BrokenError:
                 continue
-    except CutOff:
+    except CutOffError:
         return None
     return Format.MICROSOFT if microsoft.looks_like_row(keys) else None
 
 
 def _recognise_array(text: JsonText) -> Format | None:
-    """Microsoft's list where the first item is a row or a page of it; an empty list says that nobody called."""
+    """Microsoft's list where the first item is a row or a page of it; an empty list: nobody called."""
     for _ in text.items():
         try:
             return Format.MICROSOFT if microsoft.looks_like_row(text.value()) else None
-        except Broken:
+        except BrokenError:
             return None
     return Format.MICROSOFT
-
-
-__all__ = ["Capture", "Format", "NotACaptureError", "read", "tapes"]

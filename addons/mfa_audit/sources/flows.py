@@ -1,21 +1,21 @@
-"""mitmproxy's flow files. The only reader of captures that knows mitmproxy, and it loads it only for old formats.
+"""mitmproxy's flow files. The only reader of captures that knows mitmproxy, and it loads it only for old
+formats.
 
-A flow file is a row of tnetstrings (`12:hello world!,`: length, colon, data, type), one dictionary a flow. Each
-length is known before its data is read, so a flow that cannot be read is passed over, and bodies are never parsed.
-Flows of the current format take the short way of this module; all others, and all that the short way stumbles
-over, are migrated and read by mitmproxy's own code.
+A flow file is a row of tnetstrings (`12:hello world!,`: length, colon, data, type), one dictionary a flow.
+Each length is known before its data is read, so a flow that cannot be read is passed over, and bodies are
+never parsed. Flows of the current format take the short way of this module; all others, and all that the
+short way stumbles over, are migrated and read by mitmproxy's own code.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from mfa_audit.exchanges import Exchange
 from mfa_audit.sources import bodies, calls, netstrings
-from mfa_audit.sources.calls import Address, Calendar
-from mfa_audit.sources.remarks import Remarks
+from mfa_audit.sources.calls import Answer, Reading, Request, SkipError
 from mfa_audit.sources.tapes import Tape
 
 # mitmproxy's FLOW_FORMAT_VERSION since 10.1, which the short way knows; a test compares.
@@ -31,67 +31,72 @@ def recognise(start: bytes) -> bool:
     return _START.match(start) is not None
 
 
-def read(tape: Tape, remarks: Remarks, now: float, further: Collection[str] = ()) -> Iterator[Exchange]:
-    """The calls of a flow file, in its order. Never raises on bad content; `now` in seconds since 1970."""
-    calendar = Calendar(remarks, now)
+def read(tape: Tape, reading: Reading) -> Iterator[Exchange]:
+    """The calls of a flow file, in its order; never raises on bad content."""
     try:
-        for number, record in enumerate(netstrings.read_records(tape, remarks, WHOLE), 1):
+        for number, record in enumerate(netstrings.read_records(tape, reading.remarks, WHOLE), 1):
             place = f"flow {number}"
-            if not record:
-                remarks.skip(f"larger than {WHOLE >> 20} MiB without its bodies", place)
-                continue
             try:
-                exchange = read_current(record, calendar, further, place)
-            except (_OtherFormat, ValueError, IndexError, KeyError, TypeError):
-                exchange = _read_by_mitmproxy(record, calendar, remarks, further, place)
+                exchange = _read_record(record, reading, place)
+            except SkipError as skip:
+                reading.remarks.skip(str(skip), place)
+                continue
             if exchange is not None:
                 yield exchange
     finally:
         _forget_connections()
 
 
-class _OtherFormat(Exception):
+def _read_record(record: bytes, reading: Reading, place: str) -> Exchange | None:
+    if not record:
+        raise SkipError(f"larger than {WHOLE >> 20} MiB without its bodies")
+    try:
+        return read_current(record, reading, place)
+    except (_OtherFormatError, ValueError, IndexError, KeyError, TypeError):
+        return read_by_mitmproxy(record, reading, place)
+
+
+class _OtherFormatError(Exception):
     """A flow that the short way does not know."""
 
 
-def read_current(record: bytes, calendar: Calendar, further: Collection[str], place: str) -> Exchange | None:
+def read_current(record: bytes, reading: Reading, place: str) -> Exchange | None:
     """The call in one flow of the current format, read without parsing what is not needed.
 
-    Raises _OtherFormat, ValueError, IndexError, KeyError or TypeError where mitmproxy should try instead.
+    Raises SkipError; and _OtherFormatError, ValueError, IndexError, KeyError or TypeError where mitmproxy
+    should try instead.
     """
     flow = netstrings.index(record, 0, len(record))
     if netstrings.read_value(record, flow["version"]) != CURRENT:
-        raise _OtherFormat
+        raise _OtherFormatError
     if netstrings.read_text(record, flow["type"]) != "http":
         return None
     _, start, end = flow["request"]
-    request = netstrings.index(record, start, end)
-    host = netstrings.read_text(record, request["host"]).lower().rstrip(".")
-    method = netstrings.read_text(record, request["method"])
-    own = _timestamp(netstrings.read_value(record, request["timestamp_start"]))
-    if own is None:
-        own = _timestamp(netstrings.read_value(record, flow["timestamp_created"]))
-    fields = _read_fields(record, request)
-    authority = netstrings.read_text(record, request["authority"])
-    api_host = calls.find_api_host(host, fields, further, authority)
-    if api_host is None or not calls.is_call(method, fields):
-        calendar.pass_by(own)
+    parts = netstrings.index(record, start, end)
+    own = _choose_time(
+        netstrings.read_value(record, parts["timestamp_start"]),
+        netstrings.read_value(record, flow["timestamp_created"]),
+    )
+    method, host, path, authority = (
+        netstrings.read_text(record, parts[name]) for name in ("method", "host", "path", "authority")
+    )
+    request = _make_request(method, host, path, _read_fields(record, parts), authority)
+    api_host = reading.find_api_host(request, own)
+    if api_host is None:
         return None
-    status, phrase, answer_fields, body = None, "", [], None
+    answer = Answer()
     tag, start, end = flow["response"]
     if tag == netstrings.DICT:
-        response = netstrings.index(record, start, end)
-        status = netstrings.read_value(record, response["status_code"])
-        phrase = netstrings.read_text(record, response["reason"])
-        answer_fields = _read_fields(record, response)
-        if status == 401:
-            body = netstrings.read_value(record, response["content"])
+        parts = netstrings.index(record, start, end)
+        answer = _make_answer(
+            netstrings.read_value(record, parts["status_code"]),
+            netstrings.read_text(record, parts["reason"]),
+            _read_fields(record, parts),
+            lambda: netstrings.read_value(record, parts["content"]),
+        )
     elif tag != netstrings.NULL:
-        raise _OtherFormat
-    return _finish(
-        calendar, place, own, method, api_host, netstrings.read_text(record, request["path"]), fields,
-        status, phrase, answer_fields, body,
-    )  # fmt: skip
+        raise _OtherFormatError
+    return reading.make_exchange(request, api_host, answer, own=own, place=place)
 
 
 def _read_fields(record: bytes, message: dict[str, netstrings.Slot]) -> list[tuple[str, str]]:
@@ -101,101 +106,74 @@ def _read_fields(record: bytes, message: dict[str, netstrings.Slot]) -> list[tup
         name, value = netstrings.walk(record, pair_start, pair_end)
         fields.append((netstrings.read_text(record, name), netstrings.read_text(record, value)))
         if len(fields) > calls.HEADER_FIELDS:
-            raise _OtherFormat
+            raise _OtherFormatError
     return fields
 
 
-def _read_by_mitmproxy(
-    record: bytes, calendar: Calendar, remarks: Remarks, further: Collection[str], place: str
-) -> Exchange | None:
-    from mitmproxy import flow, http
-    from mitmproxy.io import compat, tnetstring
+def read_by_mitmproxy(record: bytes, reading: Reading, place: str) -> Exchange | None:
+    """The call in one flow of any format that mitmproxy reads, read by mitmproxy. Raises SkipError."""
+    from mitmproxy import flow, http  # noqa: TID251
+    from mitmproxy.io import compat, tnetstring  # noqa: TID251
 
     try:
         state: Any = tnetstring.parse(netstrings.DICT, memoryview(record))
         found = flow.Flow.from_state(compat.migrate_flow(state))
-    except Exception as error:  # KeyError, AssertionError, AttributeError and others, depending on what is odd
+        return _convert(found, reading, place) if isinstance(found, http.HTTPFlow) else None
+    except SkipError:
+        raise
+    except (
+        Exception
+    ) as error:  # KeyError, AssertionError, AttributeError and others, depending on what is odd
         version = _version(record)
         if version is not None and version > CURRENT:
-            remarks.skip(f"written by a newer mitmproxy (flow format {version})", place)
-        else:
-            remarks.skip(f"not a flow that mitmproxy can read ({type(error).__name__})", place)
-        return None
-    if not isinstance(found, http.HTTPFlow):
-        return None
-    try:
-        return _convert(found, calendar, remarks, further, place)
-    except Exception as error:  # mitmproxy does not check the types inside a state
-        remarks.skip(f"not a flow that mitmproxy can read ({type(error).__name__})", place)
-        return None
+            raise SkipError(f"written by a newer mitmproxy (flow format {version})") from error
+        raise SkipError(f"not a flow that mitmproxy can read ({type(error).__name__})") from error
 
 
-def _convert(
-    flow: Any, calendar: Calendar, remarks: Remarks, further: Collection[str], place: str
-) -> Exchange | None:
-    """The call in a flow (an HTTPFlow) that mitmproxy's own code has made."""
-    request, response = flow.request, flow.response
-    own = _timestamp(request.timestamp_start) or _timestamp(flow.timestamp_created)
-    if max(len(request.headers.fields), len(response.headers.fields) if response else 0) > calls.HEADER_FIELDS:
-        remarks.skip(f"more than {calls.HEADER_FIELDS:,} header fields", place)
+def _convert(flow: Any, reading: Reading, place: str) -> Exchange | None:
+    """The call in a flow (an HTTPFlow) that mitmproxy's own code has made. Raises SkipError, and anything for
+    odd ones.
+    """
+    data = flow.request.data
+    own = _choose_time(data.timestamp_start, flow.timestamp_created)
+    method, path, authority = map(calls.decode_text, (data.method, data.path, data.authority))
+    request = _make_request(method, data.host, path, _decode_fields(data.headers.fields), authority)
+    api_host = reading.find_api_host(request, own)
+    if api_host is None:
         return None
-    fields = [(calls.decode_text(name), calls.decode_text(value)) for name, value in request.headers.fields]
-    host = request.data.host.lower().rstrip(".")
-    method = calls.decode_text(request.data.method)
-    api_host = calls.find_api_host(host, fields, further, calls.decode_text(request.data.authority))
-    if api_host is None or not calls.is_call(method, fields):
-        calendar.pass_by(own)
-        return None
-    path = calls.decode_text(request.data.path)
-    if response is None:
-        return _finish(calendar, place, own, method, api_host, path, fields, None, "", [], None)
-    answer_fields = [
-        (calls.decode_text(name), calls.decode_text(value)) for name, value in response.headers.fields
-    ]
-    phrase = calls.decode_text(response.data.reason)
-    return _finish(
-        calendar, place, own, method, api_host, path, fields, response.status_code, phrase, answer_fields,
-        response.raw_content,
-    )  # fmt: skip
+    answer = Answer()
+    if flow.response is not None:
+        data = flow.response.data
+        fields = _decode_fields(data.headers.fields)
+        answer = _make_answer(data.status_code, calls.decode_text(data.reason), fields, lambda: data.content)
+    return reading.make_exchange(request, api_host, answer, own=own, place=place)
 
 
-def _finish(
-    calendar: Calendar,
-    place: str,
-    own: float | None,
-    method: str,
-    host: str,
-    path: str,
-    fields: calls.Fields,
-    status: object,
-    phrase: str,
-    answer_fields: calls.Fields,
-    body: object,
-) -> Exchange | None:
-    at = calendar.find(own, answer_fields, place)
-    if at is None:
-        return None
-    # Absolute-form and asterisk-form (RFC 9112, 3.2) come from plain HTTP proxying.
+def _decode_fields(fields: Any) -> list[tuple[str, str]]:
+    if len(fields) > calls.HEADER_FIELDS:
+        raise SkipError(f"more than {calls.HEADER_FIELDS:,} header fields")
+    return [(calls.decode_text(name), calls.decode_text(value)) for name, value in fields]
+
+
+def _make_request(method: str, host: str, path: str, fields: calls.Fields, authority: str) -> Request:
+    # The path may be in absolute form, as in plain HTTP to a proxy (RFC 9112, 3.2).
     address = calls.read_url(path)
-    return calls.make_exchange(
-        at=at,
-        method=method,
-        address=Address(host, address.path if address else path.split("?")[0].split("#")[0] or "/"),
-        request_fields=fields,
-        status=status if isinstance(status, int) and 100 <= status <= 999 else None,
-        reason_phrase=phrase,
-        response_fields=answer_fields,
-        body=_unpack(body, answer_fields) if isinstance(body, bytes) and status == 401 else None,
-    )
+    path = address[1] if address else re.split("[?#]", path, maxsplit=1)[0] or "/"
+    return Request(method, host.lower().rstrip("."), path, fields, authority)
 
 
-def _unpack(body: bytes, fields: calls.Fields) -> bytes | None:
-    encodings = ", ".join(value for name, value in fields if name.lower() == "content-encoding")
-    return bodies.decode(body[: bodies.BODY_LIMIT], encodings)
+def _make_answer(status: object, phrase: str, fields: calls.Fields, content: Callable[[], object]) -> Answer:
+    if not isinstance(status, int) or not 100 <= status <= 999:
+        return Answer(None, phrase, fields)
+    body = content() if status == 401 else None
+    if isinstance(body, bytes):
+        encodings = ", ".join(value for name, value in fields if name.lower() == "content-encoding")
+        body = bodies.decode(body[: bodies.BODY_LIMIT], encodings)
+    return Answer(status, phrase, fields, body if isinstance(body, bytes) else None)
 
 
-def _timestamp(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and value > 0 else None
+def _choose_time(*candidates: object) -> float | None:
+    return next((float(value) for value in candidates if isinstance(value, int | float) and value > 0), None)
 
 
 def _version(record: bytes) -> int | None:

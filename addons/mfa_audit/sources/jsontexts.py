@@ -1,8 +1,9 @@
 """A JSON text of any size, read value by value out of a window of a few MiB.
 
-The standard library's parser does the work, one value at a time: it is as fast as a streaming parser in C, refuses
-deep nesting instead of following it, and a value that it refuses is passed over by counting brackets, so that one
-broken entry costs one entry. A value longer than the window is cut down first: long strings to their beginnings.
+The standard library's parser does the work, one value at a time: it is as fast as a streaming parser in C,
+refuses deep nesting instead of following it, and a value that it refuses is passed over by counting brackets,
+so that one broken entry costs one entry. A value longer than the window is cut down first: long strings to
+their beginnings.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ _IN_STRING: Final = re.compile(r'(?:[^"\\]++|\\.)*+', re.S)
 _WHOLE_CHARACTERS: Final = re.compile(rf'(?:[^"\\]|\\u[0-9a-fA-F]{{4}}|\\[^u]){{0,{STRING}}}+', re.S)
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     """A value that could not be read and was passed over; the text says why, in a fixed phrase of ours."""
 
 
-class CutOff(Exception):
+class CutOffError(Exception):
     """The text ended inside a value."""
 
 
@@ -74,13 +75,13 @@ class JsonText:
                 continue
             key = self.value() if next_one == '"' else None
             if not isinstance(key, str) or not self.take(":"):
-                raise CutOff
+                raise CutOffError
             yield key
         if not self.take("}"):
-            raise CutOff
+            raise CutOffError
 
     def items(self) -> Iterator[int]:
-        """The ordinals (from 1) of the array that begins here; each item must be read or passed in between."""
+        """The ordinals (from 1) of the array that begins here; read or pass each item in between."""
         self.take("[")
         number = 0
         while (next_one := self.peek()) not in ("]", ""):
@@ -88,27 +89,27 @@ class JsonText:
                 self._at += 1
                 continue
             if next_one in "}:":
-                raise CutOff
+                raise CutOffError
             number += 1
             yield number
         if not self.take("]"):
-            raise CutOff
+            raise CutOffError
 
     def value(self) -> Any:
-        """The value that begins here. Raises Broken (and is past it) or CutOff."""
+        """The value that begins here. Raises BrokenError (and is past it) or CutOffError."""
         if not self.peek():
-            raise CutOff
+            raise CutOffError
         while True:
             try:
                 found, end = self._scan(self._text, self._at)
             except RecursionError:
                 self.skip()
-                raise Broken("nested too deeply") from None
+                raise BrokenError("nested too deeply") from None
             except ValueError:
-                end = self._find_end()
-                if end is not None:
-                    self._at = end
-                    raise Broken("not valid JSON") from None
+                broken = self._find_end()
+                if broken is not None:
+                    self._at = broken
+                    raise BrokenError("not valid JSON") from None
             else:
                 # A number may go on behind the window; all else ends in a mark of its own.
                 if end < len(self._text) or self._ended or self._text[end - 1] in '"}]':
@@ -116,14 +117,13 @@ class JsonText:
                     return found
             if len(self._text) - self._at > WINDOW:
                 return self._read_long()
-            if not self._fill(len(self._text) - self._at):
-                # A number that the text ends with has its end now, and all else is cut off.
-                if self._find_end() is None:
-                    self._at = len(self._text)
-                    raise CutOff
+            # A number that the text ends with has its end now, and all else is cut off.
+            if not self._fill(len(self._text) - self._at) and self._find_end() is None:
+                self._at = len(self._text)
+                raise CutOffError
 
     def skip(self) -> None:
-        """Pass the value that begins here, of any length. Raises CutOff."""
+        """Pass the value that begins here, of any length. Raises CutOffError."""
         self._pass_over(None)
 
     def _fill(self, at_least: int = 0) -> bool:
@@ -149,12 +149,12 @@ class JsonText:
             return end if end < len(self._text) or self._ended else None
         depth = 0
         for match in _TOKEN.finditer(self._text, self._at):
-            token = match.group()
-            if token in "{[":
+            found = match.group()
+            if found in "{[":
                 depth += 1
-            elif token in "}]":
+            elif found in "}]":
                 depth -= 1
-            elif token == '"':
+            elif found == '"':
                 return None
             if depth <= 0:
                 return match.end()
@@ -164,16 +164,16 @@ class JsonText:
         kept: list[str] = []
         fits = self._pass_over(kept)
         if not fits:
-            raise Broken(f"larger than {WINDOW >> 20} MiB even without its long texts")
+            raise BrokenError(f"larger than {WINDOW >> 20} MiB even without its long texts")
         try:
             return json.loads("".join(kept), strict=False)
         except RecursionError:
-            raise Broken("nested too deeply") from None
+            raise BrokenError("nested too deeply") from None
         except ValueError:
-            raise Broken("not valid JSON") from None
+            raise BrokenError("not valid JSON") from None
 
     def _pass_over(self, kept: list[str] | None) -> bool:
-        """Go to the end of the value, collecting it with its strings cut; False where that is still too long."""
+        """Go to the end of the value, collecting it with its strings cut; False where it is still too long."""
         depth = size = 0
 
         def keep(piece: str) -> None:
@@ -192,7 +192,7 @@ class JsonText:
             return False
         while True:
             if self._at >= len(self._text) and not self._fill():
-                raise CutOff
+                raise CutOffError
             character = self._text[self._at]
             if character == '"':
                 self._at += 1
@@ -224,7 +224,7 @@ class JsonText:
                 return whole.group() if whole else ""
             # The window ends here, perhaps with a lone backslash, which stays for the next one.
             if not self._fill():
-                raise CutOff
+                raise CutOffError
 
 
 def _find_encoding(start: bytes) -> str:

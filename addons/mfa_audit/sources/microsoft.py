@@ -1,19 +1,19 @@
 """Microsoft's own lists of who called without MFA, as a partner saved them: rows of three kinds.
 
-The lists and their columns: https://learn.microsoft.com/partner-center/developer/mfa-resources. They come as an
-array, as a page (`items`), as several pages one after another or in an array, with names in either case, and
-Windows PowerShell writes them in UTF-16, with `value` around arrays and `/Date(…)/` for dates.
+The lists and their columns: https://learn.microsoft.com/partner-center/developer/mfa-resources. They come as
+an array, as a page (`items`), as several pages one after another or in an array, with names in either case,
+and Windows PowerShell writes them in UTF-16, with `value` around arrays and `/Date(…)/` for dates.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from datetime import UTC
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from mfa_audit.sources import calls
-from mfa_audit.sources.jsontexts import Broken, CutOff, JsonText
+from mfa_audit.sources.jsontexts import BrokenError, CutOffError, JsonText
 from mfa_audit.sources.remarks import Remarks
 
 
@@ -42,7 +42,7 @@ class Adoption(NamedTuple):
 
 
 class Principal(NamedTuple):
-    """A user without MFA, from `GET /v1/nonMfaCompliantPartnerPrincipals`; `at` in seconds since 1970 (UTC)."""
+    """A user without MFA, from `GET /v1/nonMfaCompliantPartnerPrincipals`; `at` in seconds since 1970."""
 
     at: float | None
     object_id: str | None
@@ -56,6 +56,7 @@ Row = PartnerRequest | Adoption | Principal
 CONTAINERS: Final = ("items", "value")
 # The same column is named differently in Microsoft's reference and in its examples.
 _LAST_SEEN: Final = ("lastnonmfacompliantrequestdatetime", "lastnonmfacompliantlogindatetime")
+MOST_COLUMNS: Final = 100
 _POWERSHELL_DATE: Final = re.compile(r"/Date\((-?\d{1,15})(?:[+-]\d{4})?\)/")
 
 
@@ -65,12 +66,12 @@ def read(text: JsonText, remarks: Remarks) -> Iterator[Row]:
         while text.peek():
             yield from _read_part(text, remarks)
             text.take(",")
-    except CutOff:
+    except CutOffError:
         remarks.note("cut off or damaged: the rest of the file could not be read")
 
 
 def read_container(text: JsonText, remarks: Remarks) -> Iterator[Row]:
-    """The rows of the array, or of the object, that begins here. Raises CutOff."""
+    """The rows of the array, or of the object, that begins here. Raises CutOffError."""
     if text.peek() == "[":
         for number in text.items():
             if text.peek() == "[":
@@ -78,7 +79,7 @@ def read_container(text: JsonText, remarks: Remarks) -> Iterator[Row]:
                 continue
             try:
                 found = text.value()
-            except Broken as error:
+            except BrokenError as error:
                 remarks.skip(str(error), f"row {number}")
                 continue
             yield from _read_object(found, remarks, f"row {number}")
@@ -96,17 +97,20 @@ def _read_part(text: JsonText, remarks: Remarks) -> Iterator[Row]:
             if key.lower() in CONTAINERS and text.peek() == "[":
                 yield from read_container(text, remarks)
                 continue
+            if len(rest) >= MOST_COLUMNS:
+                text.skip()
+                continue
             try:
-                rest[key[:100]] = text.value() if len(rest) < 100 else text.skip()
-            except Broken:
+                rest[key[:100]] = text.value()
+            except BrokenError:
                 continue
         if (row := read_row(rest)) is not None:
             yield row
     elif character:
         try:
             text.value()
-        except Broken:
-            raise CutOff from None
+        except BrokenError:
+            raise CutOffError from None
 
 
 def _read_object(found: Any, remarks: Remarks, place: str) -> Iterator[Row]:
@@ -188,8 +192,6 @@ def _truth(value: Any) -> bool | None:
 
 def _date(value: Any) -> tuple[float, str] | None:
     """Seconds since 1970 and the ISO day (UTC) of a date; Microsoft's lists give UTC without saying so."""
-    from datetime import datetime
-
     if isinstance(value, str) and (match := _POWERSHELL_DATE.fullmatch(value.strip())):
         seconds = int(match[1]) / 1000
         try:
@@ -212,6 +214,3 @@ def looks_like_row(found: Any) -> bool:
     if not isinstance(found, dict):
         return False
     return read_row(found) is not None or any(key.lower() in CONTAINERS for key in found)
-
-
-Reader = Callable[[JsonText, Remarks], Iterator[Row]]

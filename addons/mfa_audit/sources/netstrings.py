@@ -1,4 +1,6 @@
-"""tnetstrings (`5:hello,`: length, colon, data, type), read by position: what is not asked for is never parsed."""
+"""tnetstrings (`5:hello,`: length, colon, data, type), read by position: what is not asked for is never
+parsed.
+"""
 
 from __future__ import annotations
 
@@ -83,8 +85,9 @@ def read_text(record: bytes, slot: Slot) -> str:
 def read_records(tape: Tape, remarks: Remarks, whole: int) -> Iterator[bytes]:
     """The data of each dictionary of a flow file, the bodies of those longer than `whole` bytes cut off.
 
-    Damaged stretches are searched for the next flow where the tape can be rewound, as when a recorder that was
-    killed was started again with `-w +file`. Yields b"" for a flow that is too large even without its bodies.
+    DamagedError stretches are searched for the next flow where the tape can be rewound, as when a recorder
+    that was killed was started again with `-w +file`. Yields b"" for a flow that is too large even without
+    its bodies.
     """
     stream = tape.stream
     while True:
@@ -142,7 +145,9 @@ def _resume(tape: Tape, damaged: int, remarks: Remarks) -> bool:
                 stream.seek(here)
                 if closed:
                     stream.seek(position + match.start())
-                    remarks.note(f"{position + match.start() - damaged:,} damaged bytes between flows passed over")
+                    remarks.note(
+                        f"{position + match.start() - damaged:,} damaged bytes between flows passed over"
+                    )
                     return True
         kept = window[-64:]
         position += len(window) - len(kept)

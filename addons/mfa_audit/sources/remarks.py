@@ -1,4 +1,6 @@
-"""What a reader of captures could not use, or had to help itself with: counted by reason, the first few named."""
+"""What a reader of captures could not use, or had to help itself with: counted by reason, the first few
+named.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Fiddler's session archives: a zip with `raw/N_c.txt` (request), `N_s.txt` (answer) and `N_m.xml` (metadata).
+"""Fiddler's session archives: a zip with `raw/N_c.txt` (request), `N_s.txt` (answer) and `N_m.xml`
+(metadata).
 
-Nothing is unpacked to disk, and of each member only the beginning is unpacked at all: no member's name is ever
-used as a path, and a member that would unpack to gigabytes costs what its first KiB cost.
+Nothing is unpacked to disk, and of each member only the beginning is unpacked at all: no member's name is
+ever used as a path, and a member that would unpack to gigabytes costs what its first KiB cost.
 The format: https://docs.telerik.com/fiddler/knowledge-base/saz-format
 """
 
@@ -13,9 +14,8 @@ from typing import IO, Final
 
 from mfa_audit.exchanges import Exchange
 from mfa_audit.sources import bodies, calls
-from mfa_audit.sources.archives import Archive, Damaged
-from mfa_audit.sources.calls import Calendar
-from mfa_audit.sources.remarks import Remarks
+from mfa_audit.sources.archives import Archive, DamagedError
+from mfa_audit.sources.calls import Answer, Reading, Request, SkipError
 
 # The longest head of a message that is read; servers refuse more than 16 to 64 KiB.
 HEAD: Final = 1024 * 1024
@@ -27,120 +27,96 @@ _STATUS_LINE: Final = re.compile(rb"HTTP/[\d.]+[ \t]+(\d{3})(?:[ \t]+(.*))?\Z")
 # Fiddler writes this where a time is not known (.NET's DateTime.MinValue).
 _NEVER: Final = "0001-01-01"
 
+
 def recognise(names: Collection[str]) -> bool:
     """Whether the members of a zip are those of a session archive."""
     return any(match["part"] in "cC" for name in names if (match := _MEMBER.match(name)))
 
 
-def read(
-    archive: Archive, remarks: Remarks, now: float, further: Collection[str] = ()
-) -> Iterator[Exchange]:
+def read(archive: Archive, reading: Reading) -> Iterator[Exchange]:
     """The calls of a session archive in the order of their numbers; never raises on bad content."""
     sessions: dict[int, dict[str, str]] = {}
     for name in archive.names:
         if not (match := _MEMBER.match(name)):
             continue
         if ".." in re.split(r"[/\\]", name):
-            remarks.skip("a path that leads out of the archive", name)
+            reading.remarks.skip("a path that leads out of the archive", name)
             continue
         parts = sessions.setdefault(int(match["session"]), {})
         if match["part"].lower() in parts:
-            remarks.skip("a second file of the same session", name)
+            reading.remarks.skip("a second file of the same session", name)
         parts.setdefault(match["part"].lower(), name)
-    calendar = Calendar(remarks, now)
     for number in sorted(sessions):
+        place = f"session {number}"
         try:
-            exchange = _read_session(archive, sessions[number], calendar, remarks, further, f"session {number}")
-        except Damaged as error:
-            remarks.skip(str(error), f"session {number}")
+            exchange = _read_session(archive, sessions[number], reading, place)
+        except (DamagedError, SkipError) as error:
+            reading.remarks.skip(str(error), place)
             continue
         if exchange is not None:
             yield exchange
 
 
-def _read_session(
-    archive: Archive,
-    parts: dict[str, str],
-    calendar: Calendar,
-    remarks: Remarks,
-    further: Collection[str],
-    place: str,
-) -> Exchange | None:
+def _read_session(archive: Archive, parts: dict[str, str], reading: Reading, place: str) -> Exchange | None:
     if "c" not in parts:
-        remarks.skip("no request", place)
+        raise SkipError("no request")
+    request = _read_request(archive, parts["c"])
+    host = reading.find_api_host(request)
+    if host is None:
         return None
-    with archive.open(parts["c"]) as file:
+    answer = Answer()
+    if "s" in parts:
+        try:
+            answer = _read_answer(archive, parts["s"])
+        except DamagedError:
+            # The request alone still proves who called with which token.
+            reading.remarks.note("the answer is damaged in the archive", place)
+    begun = program = None
+    if "m" in parts:
+        try:
+            begun, program = _read_metadata(archive, parts["m"])
+        except DamagedError:
+            reading.remarks.note("the metadata cannot be read", place)
+    own = reading.read_date(begun, place)
+    return reading.make_exchange(request, host, answer, own=own, place=place, program=program)
+
+
+def _read_request(archive: Archive, name: str) -> Request:
+    with archive.open(name) as file:
         line, fields, _ = _read_head(file)
     match = _REQUEST_LINE.match(line)
     if match is None:
-        remarks.skip("no request", place)
-        return None
+        raise SkipError("no request")
     method, target = calls.decode_text(match[1]).upper(), calls.decode_text(match[2])
-    if method == "CONNECT":
-        return None
+    # Fiddler writes the whole URL; other writers write what was on the wire, and CONNECT has host and port
+    # only.
     address = calls.read_url(target)
-    host = calls.find_api_host(address.host if address else "", fields, further)
-    if address is None and target.startswith(("/", "*")):
-        address = calls.Address("", re.split("[?#]", target)[0])
-    if address is None:
-        remarks.skip("no readable URL", place)
-        return None
-    if host is None or not calls.is_call(method, fields):
-        return None
-    status, phrase, answer_fields, body = _read_answer(archive, parts.get("s"), remarks, place)
-    if max(len(fields), len(answer_fields)) > calls.HEADER_FIELDS:
-        remarks.skip(f"more than {calls.HEADER_FIELDS:,} header fields", place)
-        return None
-    begun, program = _read_metadata(archive, parts.get("m"), remarks, place)
-    at = calendar.find(calendar.read(begun, place), answer_fields, place)
-    if at is None:
-        return None
-    return calls.make_exchange(
-        at=at,
-        method=method,
-        address=calls.Address(host, address.path),
-        request_fields=fields,
-        status=status,
-        reason_phrase=phrase,
-        response_fields=answer_fields,
-        body=body,
-        program=program,
-    )
+    if address is None and not target.startswith(("/", "*")) and method != "CONNECT":
+        raise SkipError("no readable URL")
+    return Request(method, *(address or ("", re.split("[?#]", target, maxsplit=1)[0])), fields)
 
 
-def _read_answer(
-    archive: Archive, name: str | None, remarks: Remarks, place: str
-) -> tuple[int | None, str, calls.Fields, bytes | None]:
-    """Status, reason phrase, header fields and the body of a 401; no status where no answer came."""
-    if name is None:
-        return None, "", [], None
-    try:
-        with archive.open(name) as file:
-            line, fields, rest = _read_head(file)
-            match = _STATUS_LINE.match(line)
-            if match is None:
-                return None, "", [], None
-            status = int(match[1])
-            body = None
-            if status == 401:
-                body = rest + file.read(2 * bodies.BODY_LIMIT - min(len(rest), bodies.BODY_LIMIT))
-    except Damaged:
-        # The request alone still proves who called with which token.
-        remarks.note("the answer is damaged in the archive", place)
-        return None, "", [], None
-    return status, calls.decode_text(match[2] or b""), fields, _unpack(body, fields) if body else None
+def _read_answer(archive: Archive, name: str) -> Answer:
+    with archive.open(name) as file:
+        line, fields, rest = _read_head(file)
+        match = _STATUS_LINE.match(line)
+        if match is None:
+            return Answer()
+        status = int(match[1])
+        body = (rest + file.read(bodies.BODY_LIMIT))[: 2 * bodies.BODY_LIMIT] if status == 401 else None
+    return Answer(status, calls.decode_text(match[2] or b""), fields, _unpack(body, fields) if body else None)
 
 
 def _unpack(body: bytes, fields: calls.Fields) -> bytes | None:
-    encodings = ", ".join(value for name, value in fields if name.lower() == "content-encoding")
     if any(name.lower() == "transfer-encoding" and "chunked" in value.lower() for name, value in fields):
         # Fiddler stores what came over the wire, unless its user has asked for decoded bodies.
         body = bodies.dechunk(body)
+    encodings = ", ".join(value for name, value in fields if name.lower() == "content-encoding")
     return bodies.decode(body[: bodies.BODY_LIMIT], encodings)
 
 
 def _read_head(file: IO[bytes]) -> tuple[bytes, list[tuple[str, str]], bytes]:
-    """First line, header fields, and what was read of the body; raises Damaged for an endless head."""
+    """First line, header fields, and what was read of the body; raises DamagedError for an endless head."""
     data = b""
     while b"\r\n\r\n" not in data and b"\n\n" not in data:
         more = file.read(8192 if not data else 65536)
@@ -148,7 +124,7 @@ def _read_head(file: IO[bytes]) -> tuple[bytes, list[tuple[str, str]], bytes]:
         if not more:
             break
         if len(data) > HEAD:
-            raise Damaged("a head of more than 1 MiB")
+            raise DamagedError("a head of more than 1 MiB")
     head, _, rest = data.partition(b"\r\n\r\n" if b"\r\n\r\n" in data else b"\n\n")
     lines = head.lstrip(b"\xef\xbb\xbf\r\n").splitlines()
     fields: list[tuple[str, str]] = []
@@ -168,21 +144,13 @@ def _read_head(file: IO[bytes]) -> tuple[bytes, list[tuple[str, str]], bytes]:
     return (lines[0] if lines else b""), fields, rest
 
 
-def _read_metadata(
-    archive: Archive, name: str | None, remarks: Remarks, place: str
-) -> tuple[str | None, str | None]:
-    """When the request began, as written, and the name of the process that made it."""
-    if name is None:
-        return None, None
+def _read_metadata(archive: Archive, name: str) -> tuple[str | None, str | None]:
+    """When the request began, as written, and the name of the process that made it. Raises DamagedError."""
     import defusedxml.ElementTree
 
-    try:
-        with archive.open(name) as file:
-            data = file.read(METADATA)
-        root = defusedxml.ElementTree.fromstring(data, forbid_dtd=True)
-    except (Damaged, SyntaxError, ValueError, LookupError, RecursionError):  # ParseError is a SyntaxError
-        remarks.note("its metadata cannot be read", place)
-        return None, None
+    with archive.open(name) as file:
+        # Whatever is wrong with the XML, entities included, comes out as DamagedError.
+        root = defusedxml.ElementTree.fromstring(file.read(METADATA), forbid_dtd=True)
     begun = None
     for timers in root.iter("SessionTimers"):
         for timer in ("ClientBeginRequest", "ClientDoneRequest", "ServerGotRequest", "ClientConnected"):

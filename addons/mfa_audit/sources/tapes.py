@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 BUFFER: Final = 256 * 1024
-# Deflate cannot grow data more than 1,032-fold; real captures, whose calls resemble each other, stay below 200.
+# Deflate cannot grow data more than 1,032-fold; real captures, whose calls resemble each other, stay below
+# 200.
 MOST_GROWTH: Final = 300
+GROWS: Final = (
+    f"The capture unpacks to more than {MOST_GROWTH} times its size: that is a trap, not a capture."
+)
 # Below this size the growth does not matter.
 HARMLESS: Final = 64 * 1024 * 1024
 
@@ -141,7 +145,7 @@ def _open(path: Path) -> BinaryIO:
         # A named pipe or a device is read like standard input; opening a folder says so on every system.
         if stat.S_ISDIR(path.stat().st_mode):
             raise AuditError(f"{path} is a folder: give --recursive to import what is in it.")
-        return path.open("rb", buffering=0)  # type: ignore[return-value]
+        return path.open("rb", buffering=0)
     except OSError as error:
         raise AuditError(f"{path} cannot be read: {os.strerror(error.errno or 0)}.") from error
     except ValueError as error:  # a NUL in the name
@@ -171,9 +175,7 @@ def inflate(read: Callable[[int], bytes]) -> Callable[[int], bytes]:
             done = not data or machine.eof
             unpacked += len(piece)
             if unpacked > HARMLESS and unpacked > MOST_GROWTH * packed:
-                raise AuditError(
-                    f"The capture unpacks to more than {MOST_GROWTH} times its size: that is a trap, not a capture."
-                )
+                raise AuditError(GROWS)
             if piece:
                 return piece
         return b""
