@@ -143,7 +143,9 @@ class PartnerCenterMfa:
         hosts = tuple(host.lower().rstrip(".") for host in options.mfa_audit_hosts)
         for host in hosts:
             if not HOST_NAME.fullmatch(host):
-                raise exceptions.OptionsError(f"mfa_audit_hosts: {host!r} is not a host name such as api.example.com")
+                raise exceptions.OptionsError(
+                    f"mfa_audit_hosts: {host!r} is not a host name such as api.example.com"
+                )
         if options.mfa_audit_keep_calls < 1 or options.mfa_audit_keep_totals < options.mfa_audit_keep_calls:
             raise exceptions.OptionsError(
                 "mfa_audit_keep_calls must be 1 or more, and mfa_audit_keep_totals not less than it"
@@ -370,7 +372,9 @@ class PartnerCenterMfa:
     def _say_captures(self, flow: http.HTTPFlow) -> None:
         if not self._said_captures and not flow.is_replay:
             self._said_captures = True
-            logger.warning("mfa-audit records live traffic only: audit a capture with `mfa-audit import FILE`.")
+            logger.warning(
+                "mfa-audit records live traffic only: audit a capture with `mfa-audit import FILE`."
+            )
 
 
 def _exchange(asked: _Asked, response: http.Response | None, program: str | None) -> Exchange:
