@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-import platformdirs
 
 from mfa_audit import __version__
 from mfa_audit.errors import AuditError
+from mfa_audit.folders import default_database
 
 # Command -> (module here, one line for `mfa-audit --help`). The line stands here so that `--help` loads no
 # command's module: mitmproxy alone takes most of a second.
@@ -54,11 +54,6 @@ class _Commands(click.Group):
 @click.version_option(__version__, prog_name="mfa-audit")
 def group() -> None:
     """Find the tools that call Microsoft Partner Center without multi-factor authentication."""
-
-
-def default_database() -> Path:
-    """`audit.db` in the user's own data folder."""
-    return platformdirs.user_data_path("mfa-audit", appauthor=False) / "audit.db"
 
 
 def database_option(**attributes: Any) -> Any:

@@ -1,11 +1,25 @@
-"""What is kept of one call."""
+"""What is kept of one call, and the Judge that makes it of an Exchange."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import re
+from collections import OrderedDict
+from hashlib import sha256
+from typing import Final, NamedTuple
 
-from mfa_audit.judging.clients import Client
+from mfa_audit.exchanges import Exchange, Secret
+from mfa_audit.judging import server, tokens
+from mfa_audit.judging.clients import Client, client_of
+from mfa_audit.judging.operations import operation
+from mfa_audit.judging.people import NAMES, People
 from mfa_audit.judging.tokens import Token
+
+# Entra lets clocks differ by five minutes; Partner Center's own tolerance is not documented.
+LEEWAY: Final = 300.0
+MOST_TOKENS: Final = 100_000
+MOST_CLIENTS: Final = 20_000
+
+_GUID: Final = re.compile(r"\s*\{?([0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})\}?\s*")
 
 
 class Observation(NamedTuple):
@@ -14,8 +28,8 @@ class Observation(NamedTuple):
     `at` in seconds since 1970 (UTC). `operation` is method and path template, such as
     `GET /v1/customers/*/users`. `accepted`: the server's answer shows that it took the token.
     `blocked`: refused for want of MFA; `blocked_by_test`: the same, but because mfa-audit asked for it.
-    `expired`: used more than 5 minutes past its expiry. `server`: True/False is isMfaCompliant's own word, None
-    where it said nothing. `request_id` and `correlation_id` are GUIDs or None.
+    `expired`: used more than 5 minutes past its expiry. `server`: True/False is isMfaCompliant's own word,
+    None where it said nothing. `request_id` and `correlation_id` are GUIDs or None.
     """
 
     at: float
@@ -31,3 +45,102 @@ class Observation(NamedTuple):
     server: bool | None
     request_id: str | None
     correlation_id: str | None
+
+
+class Judge:
+    """Makes Observations; reads each token once, however often it is sent.
+
+    Holds no token: those it has read are known by the SHA-256 of their bytes. Not for use by several
+    threads at once.
+    """
+
+    def __init__(self, people: People = NAMES) -> None:
+        self.failures = 0
+        self._people = people
+        self._tokens: OrderedDict[bytes, Token] = OrderedDict()
+        self._clients: OrderedDict[tuple[str | None, ...], Client] = OrderedDict()
+
+    def observe(self, exchange: Exchange) -> Observation:
+        """The Observation of a call. Never raises: what fails inside is counted in `failures` and recorded
+        as such."""
+        try:
+            return self._observe(exchange)
+        except Exception:
+            # A bug of ours must cost neither the call nor the record of it.
+            self.failures += 1
+            return Observation(
+                exchange.at,
+                Client(None, None, None, None, None),
+                tokens.FAILED if exchange.authorization else tokens.NO_TOKEN,
+                exchange.program,
+                "OTHER /",
+                exchange.status,
+                *(False, False, False, False),
+                *(None, None, None),
+            )
+
+    def _observe(self, exchange: Exchange) -> Observation:
+        token = self._token(exchange.authorization) if exchange.authorization else tokens.NO_TOKEN
+        status = exchange.status
+        refused = status == 401 and server.refused_for_mfa(
+            status, exchange.reason_phrase, exchange.body, exchange.www_authenticate
+        )
+        return Observation(
+            exchange.at,
+            self._client(
+                (
+                    token.app_id,
+                    exchange.application,
+                    exchange.client,
+                    exchange.user_agent,
+                    exchange.sdk_version,
+                )
+            ),
+            token,
+            exchange.program,
+            operation(exchange.method, exchange.path),
+            status,
+            server.accepted(status),
+            refused and not exchange.tested,
+            refused and exchange.tested,
+            token.expires is not None and exchange.at > token.expires + LEEWAY,
+            server.word(exchange.mfa_compliant),
+            _guid(exchange.request_id),
+            _guid(exchange.correlation_id),
+        )
+
+    def _token(self, authorization: tuple[Secret, ...]) -> Token:
+        if len(authorization) == 1:
+            digest = sha256(authorization[0].reveal()).digest()
+        else:
+            digest = sha256(b"\n".join(value.reveal() for value in authorization)).digest()
+        known = self._tokens.get(digest)
+        if known is not None:
+            self._tokens.move_to_end(digest)
+            return known
+        try:
+            token = self._people.token(tokens.read(authorization))
+        except Exception:
+            self.failures += 1
+            token = tokens.FAILED
+        self._tokens[digest] = token
+        if len(self._tokens) > MOST_TOKENS:
+            self._tokens.popitem(last=False)
+        return token
+
+    def _client(self, raw: tuple[str | None, str | None, str | None, str | None, str | None]) -> Client:
+        known = self._clients.get(raw)
+        if known is not None:
+            self._clients.move_to_end(raw)
+            return known
+        client = self._clients[raw] = client_of(*raw)
+        if len(self._clients) > MOST_CLIENTS:
+            self._clients.popitem(last=False)
+        return client
+
+
+def _guid(value: str | None) -> str | None:
+    if value is None:
+        return None
+    found = _GUID.fullmatch(value)
+    return found[1].lower() if found else None

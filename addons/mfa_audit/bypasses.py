@@ -1,0 +1,139 @@
+"""Programs that are known to ignore the variables of `environment`, and what to do about each."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PureWindowsPath
+from typing import Final
+
+# For the moment after `run`, when the command made no call through the proxy.
+KINDS: Final = (
+    "Windows PowerShell 5.1 and other .NET Framework programs (mfa-audit env --shell powershell)",
+    "programs on Windows and macOS that trust the system's store only, such as .NET and Go (mfa-audit trust)",
+    "Node's own fetch before Node 24 and 22.21, and Python's aiohttp without trust_env=True",
+    "containers, services and scheduled tasks, which do not inherit this environment",
+    "browsers (mfa-audit browse)",
+)
+
+_GO_BUILD_INFO: Final = b"\xff Go buildinf:"
+_SCANNED: Final = 32_000_000
+_NODE_PROGRAMS: Final = frozenset({"node", "nodejs", "npm", "npx", "pnpm", "yarn", "tsx", "ts-node"})
+_ELSEWHERE: Final[Mapping[str, str]] = {
+    **dict.fromkeys(
+        ("docker", "podman", "nerdctl"),
+        "a container inherits neither these variables nor this machine's loopback; see Containers in "
+        "docs/clients.md",
+    ),
+    **dict.fromkeys(
+        ("ssh", "wsl"),
+        "what it starts runs elsewhere, without these variables; run mfa-audit there instead",
+    ),
+    **dict.fromkeys(
+        ("systemctl", "systemd-run", "schtasks", "crontab", "at"),
+        "what it starts is no child of this command and has none of these variables; see Services in "
+        "docs/clients.md",
+    ),
+    **dict.fromkeys(
+        ("sudo", "doas"),
+        "it drops these variables; start mfa-audit itself with it instead: sudo mfa-audit run -- ...",
+    ),
+    **dict.fromkeys(
+        (
+            *("chrome", "google-chrome", "chromium", "chromium-browser", "msedge", "microsoft-edge"),
+            *("firefox", "firefox-esr"),
+        ),
+        "a browser does not read the trust variables; use: mfa-audit browse",
+    ),
+    "wget": 'it does not read the trust variables; add: --ca-certificate="$SSL_CERT_FILE"',
+}
+
+
+def warnings_for(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    platform: str = sys.platform,
+) -> list[str]:
+    """Sentences on why `command` might not use the proxy or not trust it, each with what helps; often none.
+
+    `command` is the program and its arguments as given to `run`, `environment` what it will be started with
+    (PATH is looked at), `platform` a `sys.platform`. Looks at files and may ask a program for its version;
+    raises nothing.
+    """
+    name = _name(command[0])
+    path = shutil.which(command[0], path=environment.get("PATH", os.defpath))
+    rules: tuple[Callable[[], str | None], ...] = (
+        lambda: _ELSEWHERE.get(name),
+        lambda: _of_windows(name) if platform == "win32" else None,
+        lambda: _of_node(path, environment) if name in _NODE_PROGRAMS else None,
+        lambda: _of_go(path) if platform in ("win32", "darwin") and path is not None else None,
+    )
+    return [f"{name}: {sentence}." for sentence in (rule() for rule in rules) if sentence is not None]
+
+
+def _name(program: str) -> str:
+    """`C:\\Tools\\PWSH.EXE` is `pwsh`; names of both systems are understood on both."""
+    return re.sub(r"\.(exe|cmd|bat|com)\Z", "", PureWindowsPath(program).name.lower())
+
+
+def _of_windows(name: str) -> str | None:
+    if name in ("powershell", "powershell_ise"):
+        return (
+            "Windows PowerShell ignores the proxy variables and trusts the Windows store only; run first: "
+            "mfa-audit trust, and put at the top of the script: "
+            "mfa-audit env --shell powershell | Out-String | Invoke-Expression"
+        )
+    if name in ("pwsh", "dotnet"):
+        return "on Windows .NET trusts the Windows store only; run first: mfa-audit trust"
+    if name == "curl":
+        return "the curl that comes with Windows ignores the trust variables; run first: mfa-audit trust"
+    return None
+
+
+def _of_node(path: str | None, environment: Mapping[str, str]) -> str | None:
+    node = shutil.which("node", path=environment.get("PATH", os.defpath))
+    if path is None or node is None:
+        return None
+    try:
+        told = subprocess.run(
+            [node, "--version"],
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
+        return None
+    version = re.match(r"v(\d+)\.(\d+)\.", told)
+    if version is None or reads_proxy_variables(int(version[1]), int(version[2])):
+        return None
+    return (
+        f"fetch in Node {version[1]}.{version[2]} ignores the proxy variables (axios does not); use Node 24 "
+        "or newer, or have the script call undici's setGlobalDispatcher(new EnvHttpProxyAgent())"
+    )
+
+
+def reads_proxy_variables(major: int, minor: int) -> bool:
+    """Whether that version of Node knows NODE_USE_ENV_PROXY (nodejs.org/api/cli.html, "added in")."""
+    return major >= 24 or (major == 22 and minor >= 21)
+
+
+def _of_go(path: str) -> str | None:
+    """Go reads SSL_CERT_FILE on Unix systems other than macOS only (crypto/x509, root_unix.go)."""
+    try:
+        with Path(path).open("rb") as file:
+            is_go = _GO_BUILD_INFO in file.read(_SCANNED)
+    except OSError:
+        return None
+    return (
+        "it is written in Go, which trusts the system's store only here; run first: mfa-audit trust"
+        if is_go
+        else None
+    )

@@ -1,0 +1,107 @@
+"""Names, pseudonyms or numbers for people: what of a user is kept, or shown. Pure; the key comes from the
+caller.
+
+Verdicts must not depend on the choice, so that whatever the rule looks at keeps its shape: a user name
+stays a user name that is not empty, and equal `oid` and `sub` stay equal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Final
+
+from mfa_audit.judging.tokens import Token, User
+from mfa_audit.judging.verdicts import USER_NAMES
+
+
+class Mode(StrEnum):
+    """How people are kept or shown: `--users name|pseudonym|none`."""
+
+    NAME = "name"
+    PSEUDONYM = "pseudonym"
+    NONE = "none"
+
+
+# The claims that point to one person, device or sign-in.
+IDENTIFYING: Final = frozenset(
+    {"oid", "sub", "name", "family_name", "given_name", "ipaddr", "uti", *USER_NAMES}
+)
+# Both sides of the app-only rule compare these, so they stay equal where they were.
+_IDS: Final = frozenset({"oid", "sub"})
+HIDDEN: Final = "(hidden)"
+_MADE: Final = re.compile(r"user-[0-9a-f]{12}|\(hidden\)")
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """One choice for all people: `People()` keeps names, the others need a `key` of 16 bytes or more.
+
+    For `pseudonym` the key is the user's (the same person has the same pseudonym in all his databases); for
+    `none` it is the database's own, and never leaves it.
+    """
+
+    mode: Mode = Mode.NAME
+    key: bytes = field(default=b"", repr=False)
+
+    def __post_init__(self) -> None:
+        if self.mode is not Mode.NAME and len(self.key) < 16:
+            raise ValueError("a key of 16 bytes or more is needed")
+
+    def token(self, token: Token) -> Token:
+        """The token with its identifying claims and its user as this choice wants them; its verdict is
+        untouched."""
+        if self.mode is Mode.NAME:
+            return token
+        return replace(token, claims=self.claims(token.claims), user=self.user(token.user))
+
+    def claims(self, claims: Mapping[str, Any]) -> dict[str, Any]:
+        """The claims as this choice wants them."""
+        if self.mode is Mode.NAME:
+            return dict(claims)
+        kept = {}
+        for name, value in claims.items():
+            if name not in IDENTIFYING:
+                kept[name] = value
+            elif not isinstance(value, str) or not value.strip():
+                continue
+            elif self.mode is Mode.PSEUDONYM or name in _IDS:
+                kept[name] = self.alias(value)
+            elif name in USER_NAMES:
+                kept[name] = HIDDEN
+        return kept
+
+    def user(self, user: User | None) -> User | None:
+        """The user as this choice wants him; with `none` only a keyed object id is left, to tell users
+        apart."""
+        if user is None or self.mode is Mode.NAME:
+            return user
+        name = None if self.mode is Mode.NONE or user.name is None else self.alias(user.name)
+        own = user.object_id or user.name
+        return User(user.tenant, None if own is None else self.alias(own), name)
+
+    def alias(self, value: str) -> str:
+        """A keyed pseudonym such as `user-3f9a2c1b77d0`; a pseudonym stays what it is."""
+        if _MADE.fullmatch(value):
+            return value
+        digest = hmac.new(self.key, value.strip().lower().encode("utf-8", "replace"), hashlib.sha256)
+        return f"user-{digest.hexdigest()[:12]}"
+
+    def label(self, user: User | None, number: int | None = None) -> str:
+        """What to show for a stored user, by this choice; `number` is the store's own for him, used with
+        `none`."""
+        if user is None:
+            return "no user"
+        if self.mode is Mode.NONE:
+            return "a user" if number is None else f"user {number}"
+        shown = user.name or user.object_id
+        if shown is None or shown == HIDDEN:
+            return "a user" if number is None else f"user {number}"
+        return shown if self.mode is Mode.NAME else self.alias(shown)
+
+
+NAMES: Final = People()

@@ -1,0 +1,66 @@
+"""The key behind pseudonyms: one file in a folder of its own, private to the user, never exported with a
+database."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+import platformdirs
+
+from mfa_audit.errors import AuditError
+
+_LENGTH: Final = 32
+
+
+def default_key_file() -> Path:
+    """`people.key` in a folder apart from the databases, so that a copied data folder does not take it
+    along."""
+    return platformdirs.user_config_path("mfa-audit", appauthor=False) / "people" / "people.key"
+
+
+def read_key(path: Path | None = None) -> bytes:
+    """The key of this user's pseudonyms, made on first use (mode 0600; on Windows the profile's own
+    protection).
+
+    Raises:
+        AuditError: where the file cannot be made or read, or is not such a key.
+    """
+    file = path or default_key_file()
+    try:
+        key = file.read_bytes() if file.exists() else _make(file)
+    except OSError as error:
+        raise AuditError(
+            f"The key for pseudonyms ({file}) cannot be used: {error.strerror}. "
+            "Make its folder writable, or use `--users name` or `--users none`."
+        ) from error
+    if len(key) != _LENGTH:
+        raise AuditError(
+            f"The key for pseudonyms ({file}) is damaged. Restore it, or delete it and get new pseudonyms."
+        )
+    return key
+
+
+def _make(file: Path) -> bytes:
+    """A new key, whole on disk before it has its name: two commands at once end up with the same one."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    key = secrets.token_bytes(_LENGTH)
+    draft = file.with_name(f"{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+        with os.fdopen(descriptor, "wb") as writing:
+            writing.write(key)
+        try:
+            # Fails where the name is taken, on POSIX and Windows; a rename would replace the other's key.
+            os.link(draft, file)
+        except FileExistsError:
+            return file.read_bytes()
+        except OSError:
+            # File systems without hard links (FAT, some network shares).
+            draft.replace(file)
+            return key
+    finally:
+        draft.unlink(missing_ok=True)
+    return key

@@ -1,0 +1,1 @@
+"""Where Exchanges come from: live traffic and captures."""

@@ -1,0 +1,97 @@
+"""Connections to an API host from which no request could be read: the blind spots, each with its reason."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
+
+# Reasons, as stored and reported; docs/verdicts.md tells what to do about each.
+CERTIFICATE_REFUSED: Final = "certificate-refused"
+UPSTREAM_TLS_FAILED: Final = "upstream-tls-failed"
+TUNNELLED: Final = "tunnelled"
+NO_REQUEST: Final = "no-request"
+
+# Far more than a proxy has open at once; beyond it connections are not told apart, and none is kept.
+_OPEN_LIMIT: Final = 100_000
+
+
+class Note(Protocol):
+    """Where a blind spot is written down."""
+
+    def __call__(self, host: str, user_agent: str | None, program: str | None, reason: str) -> None: ...
+
+
+class _Connection:
+    __slots__ = ("host", "program", "reason", "seen", "user_agent")
+
+    def __init__(self, host: str, user_agent: str | None, program: asyncio.Future[str | None]) -> None:
+        self.host = host
+        self.user_agent = user_agent
+        self.program = program
+        self.seen = False
+        # Until the client says hello to us, all we know is that bytes may have gone through a tunnel.
+        self.reason = TUNNELLED
+
+
+class Blindness:
+    """Follows client connections to API hosts from their CONNECT (or TLS hello) to their end."""
+
+    def __init__(self, note: Note) -> None:
+        self._note = note
+        self._open: dict[str, _Connection] = {}
+
+    def open(
+        self, identifier: str, host: str, user_agent: str | None, program: asyncio.Future[str | None]
+    ) -> None:
+        """A client connected for `host`; `program` is being looked up."""
+        if len(self._open) < _OPEN_LIMIT:
+            self._open[identifier] = _Connection(host, user_agent, program)
+
+    def knows(self, identifier: str) -> bool:
+        """Whether the connection is being followed."""
+        return identifier in self._open
+
+    def program(self, identifier: str) -> asyncio.Future[str | None] | None:
+        """The program behind a followed connection."""
+        found = self._open.get(identifier)
+        return None if found is None else found.program
+
+    def saw_hello(self, identifier: str) -> None:
+        """The client began TLS with us."""
+        self._set(identifier, NO_REQUEST)
+
+    def saw_request(self, identifier: str) -> None:
+        """A request could be read: no blind spot."""
+        found = self._open.get(identifier)
+        if found is not None:
+            found.seen = True
+
+    def refused_certificate(self, identifier: str) -> None:
+        """The client broke off the TLS handshake with us."""
+        self._set(identifier, CERTIFICATE_REFUSED)
+
+    def failed_upstream(self, identifier: str) -> None:
+        """TLS with the server failed."""
+        self._set(identifier, UPSTREAM_TLS_FAILED)
+
+    def forget(self, identifier: str) -> None:
+        """No connection came about."""
+        self._open.pop(identifier, None)
+
+    def close(self, identifier: str) -> None:
+        """The client is gone."""
+        found = self._open.pop(identifier, None)
+        if found is not None and not found.seen:
+            program = found.program.result() if found.program.done() and not found.program.cancelled() else None
+            self._note(found.host, found.user_agent, program, found.reason)
+
+    def flush(self) -> None:
+        """The recorder ends: what is still open and has said nothing is a blind spot too."""
+        for identifier in list(self._open):
+            self.close(identifier)
+
+    def _set(self, identifier: str, reason: str) -> None:
+        found = self._open.get(identifier)
+        if found is not None:
+            found.reason = reason

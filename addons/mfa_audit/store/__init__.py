@@ -1,0 +1,1 @@
+"""The audit database. The only folder that knows SQL."""

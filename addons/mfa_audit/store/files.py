@@ -1,0 +1,200 @@
+"""Opening an audit database: created private, recognised as ours, migrated with a backup beside it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+from sqlite_utils import Database
+
+from mfa_audit.errors import AuditError
+from mfa_audit.store import schema
+
+Synchronous = Literal["NORMAL", "FULL"]
+Result = TypeVar("Result")
+
+_HEADER: Final = b"SQLite format 3\0"
+
+
+def create_private(path: Path) -> None:
+    """Make an empty file that only its owner can read; SQLite gives -wal and -shm the file's own mode.
+
+    Raises FileExistsError, OSError.
+    """
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
+def open_for_writing(path: Path, *, synchronous: Synchronous = "NORMAL") -> sqlite3.Connection:
+    """Open the database, creating or migrating it.
+
+    The connection is in autocommit mode, in WAL, with foreign keys on, may be handed to another thread, and
+    never checkpoints by itself. Raises AuditError where the file cannot be used.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            create_private(path)
+        except FileExistsError:
+            _require_sqlite(path)
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+        try:
+            _prepare(connection, path, synchronous)
+        except BaseException:
+            connection.close()
+            raise
+    except (OSError, sqlite3.Error) as error:
+        raise unusable(path, error) from None
+    return connection
+
+
+def unusable(path: Path, error: Exception) -> AuditError:
+    """The sentence for a database that cannot be written."""
+    return AuditError(f"cannot write the database {path}: {_cause(error)}. Name another with --db.")
+
+
+def _prepare(connection: sqlite3.Connection, path: Path, synchronous: Synchronous) -> None:
+    version = _require_ours(connection, path, empty_is_ours=True)
+    db = Database(connection)
+    if version < schema.current_version():
+        if version > 0:
+            backup(connection, path.with_name(f"{path.name}.before-v{schema.current_version()}"))
+        # Two recorders may start at once: the second waits here for the first, and finds nothing left to do.
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+            schema.migrations.apply(db)
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.rollback()
+            raise
+    db.enable_wal()
+    connection.execute(f"PRAGMA synchronous = {synchronous}")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.execute("PRAGMA trusted_schema = OFF")
+
+
+def read(path: Path, query: Callable[[sqlite3.Connection], Result]) -> Result:
+    """What `query` returns from a read-only connection to the database, which stays as it is on disk.
+
+    Works while recorders write and on read-only media, and leaves no file behind. A file of an older
+    mfa-audit is migrated in memory. `query` may make temporary tables and may be called twice. Raises
+    AuditError where the file is missing, foreign, damaged or of a newer mfa-audit.
+    """
+    if not path.exists():
+        raise AuditError(f"there is no database {path}. Record something first, or name another with --db.")
+    try:
+        _require_sqlite(path)
+        if _is_quiet(path):
+            # Nobody writes, so the file alone is the whole truth. `immutable` keeps SQLite from leaving -wal and
+            # -shm behind, which a mere reader of a WAL database otherwise does, and needs no right to write.
+            before = _state(path)
+            try:
+                result = _query(path, "&immutable=1", query)
+            except sqlite3.DatabaseError:
+                if _is_quiet(path) and _state(path) == before:
+                    raise
+            else:
+                if _is_quiet(path) and _state(path) == before:
+                    return result
+        return _query(path, "", query)
+    except (OSError, sqlite3.Error) as error:
+        raise AuditError(f"cannot read the database {path}: {_cause(error)}.") from None
+
+
+def _query(path: Path, parameters: str, query: Callable[[sqlite3.Connection], Result]) -> Result:
+    uri = f"{path.absolute().as_uri()}?mode=ro{parameters}"
+    with closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5)) as connection:
+        version = _require_ours(connection, path, empty_is_ours=False)
+        if version == schema.current_version():
+            connection.execute("PRAGMA temp_store = MEMORY")
+            connection.execute("PRAGMA cache_size = -65536")
+            return query(connection)
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
+            connection.backup(copy)
+            schema.migrations.apply(Database(copy))
+            return query(copy)
+
+
+def _is_quiet(path: Path) -> bool:
+    log = path.with_name(path.name + "-wal")
+    return not (log.exists() and log.stat().st_size)
+
+
+def _state(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def backup(source: sqlite3.Connection, target: Path) -> None:
+    """Copy the whole database into one new private file, also while others write to it.
+
+    An existing `target` is replaced only when the copy is whole. Raises OSError, sqlite3.Error.
+    """
+    part = target.with_name(target.name + ".part")
+    part.unlink(missing_ok=True)
+    create_private(part)
+    try:
+        with closing(sqlite3.connect(part)) as copy:
+            source.backup(copy)
+            # One file that any reader can open, also from a read-only place.
+            copy.execute("PRAGMA journal_mode = DELETE")
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _require_sqlite(path: Path) -> None:
+    """Raise AuditError for a file that is no SQLite database; an empty file is a database to come."""
+    with path.open("rb") as file:
+        header = file.read(len(_HEADER))
+    if header not in (b"", _HEADER):
+        raise AuditError(f"{path} is not an audit database. Nothing was changed; name another with --db.")
+
+
+def _require_ours(connection: sqlite3.Connection, path: Path, *, empty_is_ours: bool) -> int:
+    """The file's schema version. Raises AuditError for a foreign, empty or newer database."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application != schema.APPLICATION_ID and (tables or not empty_is_ours):
+        raise AuditError(f"{path} is not an audit database. Nothing was changed; name another with --db.")
+    version = schema.version(connection)
+    if version > schema.current_version():
+        raise AuditError(
+            f"{path} was written by a newer mfa-audit. Upgrade this one (pip install --upgrade mfa-audit), "
+            "or name another database with --db."
+        )
+    return version
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return str(error)
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another at the same path (device, file number), or None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def warn_if_shared(path: Path, warn: Callable[[str], None]) -> None:
+    """On Windows a new file takes its folder's permissions: say so where that is not the user's own folder."""
+    if sys.platform == "win32" and Path.home() not in path.absolute().parents:
+        warn(f"{path} lies outside your profile folder: check who can read that folder.")
+
+
+def stamp() -> str:
+    """The present time (UTC) for a file's name."""
+    return datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")

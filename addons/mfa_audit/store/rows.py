@@ -1,0 +1,293 @@
+"""From Observations to rows, inside a transaction that the caller opens and commits.
+
+Ids of clients, tokens and the like are remembered; after a rollback they may name rows that never came to be,
+so the caller then calls `forget`.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Hashable, Sequence
+from typing import Any, Final
+
+from mfa_audit.judging.clients import Client, tool_of
+from mfa_audit.judging.observations import Observation
+from mfa_audit.judging.tokens import Token, User
+from mfa_audit.judging.verdicts import RULES_VERSION
+from mfa_audit.store import schema
+
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
+
+# How many different ones a database keeps apart. A caller that invents a new User-Agent, app id or path for
+# every call would otherwise fill the disk; past the bound new ones share one row, and the session counts them.
+LIMITS: Final = {"clients": 5_000, "programs": 5_000, "operations": 5_000, "users": 50_000, "tokens": 400_000}
+OTHER: Final = "(other)"
+_REMEMBERED: Final = 100_000
+
+_INSERT_CALL: Final = (
+    "INSERT INTO calls (session_id, at, client_id, token_id, program_id, operation_id, status, flags,"
+    " request_id, correlation_id, import_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_ADD_TOTALS: Final = (
+    "INSERT INTO totals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (hour, session_id, client_id, token_id, program_id) DO UPDATE SET"
+    " calls = calls + excluded.calls, accepted = accepted + excluded.accepted,"
+    " blocked = blocked + excluded.blocked, blocked_by_test = blocked_by_test + excluded.blocked_by_test,"
+    " expired = expired + excluded.expired, server_compliant = server_compliant + excluded.server_compliant,"
+    " server_non_compliant = server_non_compliant + excluded.server_non_compliant,"
+    " first = min(first, excluded.first), last = max(last, excluded.last)"
+)
+_ADD_OPERATION_TOTALS: Final = (
+    "INSERT INTO operation_totals VALUES (?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (day, session_id, client_id, program_id, operation_id)"
+    " DO UPDATE SET calls = calls + excluded.calls"
+)
+
+
+class Rows:
+    """Writes Observations of one session. Not thread-safe: it belongs to the thread that writes."""
+
+    def __init__(self, connection: sqlite3.Connection, session_id: int) -> None:
+        self.connection = connection
+        self.session_id = session_id
+        self.folded = 0
+        self._ids: dict[tuple[str, Hashable], int] = {}
+        self._counts: dict[str, int] = {}
+
+    def forget(self) -> None:
+        """Forget remembered ids, after a rollback."""
+        self._ids.clear()
+        self._counts.clear()
+
+    def add(self, observations: Sequence[Observation], import_keys: Sequence[bytes] | None = None) -> None:
+        """Insert calls and add them to the totals. Raises sqlite3.Error, and ValueError for a value it refuses."""
+        session = self.session_id
+        calls: list[tuple[Any, ...]] = []
+        totals: dict[tuple[int, ...], list[int]] = {}
+        operations: dict[tuple[int, ...], int] = {}
+        for number, seen in enumerate(observations):
+            at = round(seen.at * 1000)
+            client = self._client_id(seen.client)
+            token = self._token_id(seen.token)
+            program = (
+                schema.UNKNOWN_PROGRAM_ID if seen.program is None else self._named_id("programs", seen.program)
+            )
+            operation = self._named_id("operations", seen.operation)
+            flags = (
+                (schema.ACCEPTED if seen.accepted else 0)
+                | (schema.BLOCKED if seen.blocked else 0)
+                | (schema.BLOCKED_BY_TEST if seen.blocked_by_test else 0)
+                | (schema.EXPIRED if seen.expired else 0)
+            )
+            if seen.server is not None:
+                flags |= schema.SERVER_COMPLIANT if seen.server else schema.SERVER_NON_COMPLIANT
+            calls.append(
+                (
+                    session,
+                    at,
+                    client,
+                    token,
+                    program,
+                    operation,
+                    seen.status,
+                    flags,
+                    seen.request_id,
+                    seen.correlation_id,
+                    import_keys[number] if import_keys else None,
+                )
+            )
+            key = (at // HOUR_MS, session, client, token, program)
+            sums = totals.get(key)
+            if sums is None:
+                sums = totals[key] = [0, 0, 0, 0, 0, 0, 0, at, at]
+            sums[0] += 1
+            for column in range(6):
+                sums[column + 1] += flags >> column & 1
+            sums[7] = min(sums[7], at)
+            sums[8] = max(sums[8], at)
+            use = (at // DAY_MS, session, client, program, operation)
+            operations[use] = operations.get(use, 0) + 1
+        self.connection.executemany(_INSERT_CALL, calls)
+        self.connection.executemany(_ADD_TOTALS, [(*key, *sums) for key, sums in totals.items()])
+        self.connection.executemany(
+            _ADD_OPERATION_TOTALS, [(*use, count) for use, count in operations.items()]
+        )
+
+    def add_not_audited(
+        self, at: float, host: str, user_agent: str | None, program: str | None, reason: str
+    ) -> None:
+        """Count a connection that could not be read. `at` in seconds since 1970 (UTC)."""
+        when = round(at * 1000)
+        program_id = schema.UNKNOWN_PROGRAM_ID if program is None else self._named_id("programs", program)
+        self.connection.execute(
+            "INSERT INTO not_audited (name, hour, session_id, host, user_agent, program_id, reason, count, first, last)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?)"
+            " ON CONFLICT (hour, session_id, host, ifnull(user_agent, ''), program_id, reason)"
+            " DO UPDATE SET count = count + 1, last = excluded.last",
+            [
+                f"{program or user_agent or 'a client'}: {reason}",
+                when // HOUR_MS,
+                self.session_id,
+                host,
+                user_agent,
+                program_id,
+                reason,
+                when,
+                when,
+            ],
+        )
+
+    def _remember(self, kind: str, value: Hashable, identifier: int) -> int:
+        if len(self._ids) >= _REMEMBERED:
+            self._ids.clear()
+        self._ids[kind, value] = identifier
+        return identifier
+
+    def _is_full(self, table: str) -> bool:
+        """Whether the table holds all the different rows that it may; counted here, so within one session's inserts."""
+        count = self._counts.get(table)
+        if count is None:
+            (count,) = self.connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
+        self._counts[table] = count + 1
+        if count < LIMITS[table]:
+            return False
+        self.folded += 1
+        return True
+
+    def _id(self, table: str, where: str, columns: dict[str, Any]) -> int | None:
+        found = self.connection.execute(f"SELECT id FROM {table} WHERE {where}", columns).fetchone()  # noqa: S608
+        return None if found is None else int(found[0])
+
+    def _insert(self, table: str, columns: dict[str, Any]) -> int:
+        cursor = self.connection.execute(
+            f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join(':' + name for name in columns)})",  # noqa: S608
+            columns,
+        )
+        assert cursor.lastrowid is not None  # noqa: S101 - sqlite3 sets it after every INSERT
+        return cursor.lastrowid
+
+    def _named_id(self, table: str, name: str) -> int:
+        known = self._ids.get((table, name))
+        if known is not None:
+            return known
+        row = {"name": name}
+        found = self._id(table, "name = :name", row)
+        if found is None and self._is_full(table):
+            row = {"name": OTHER}
+            found = self._id(table, "name = :name", row)
+        return self._remember(table, name, found or self._insert(table, row))
+
+    def _client_id(self, client: Client) -> int:
+        known = self._ids.get(("clients", client))
+        if known is not None:
+            return known
+        found = self._find_client(client)
+        stored = client
+        if found is None and self._is_full("clients"):
+            stored = Client(None, OTHER, None, None, None)
+            found = self._find_client(stored)
+        if found is None:
+            tool_id = tool_row_id(self.connection, stored)
+            name = stored.user_agent or stored.application or stored.client or stored.app_id or "unnamed client"
+            found = self._insert("clients", {"tool_id": tool_id, "name": name, **stored._asdict()})
+        return self._remember("clients", client, found)
+
+    def _find_client(self, client: Client) -> int | None:
+        return self._id(
+            "clients",
+            "ifnull(app_id, '') = ifnull(:app_id, '') AND ifnull(application, '') = ifnull(:application, '')"
+            " AND ifnull(client, '') = ifnull(:client, '') AND ifnull(user_agent, '') = ifnull(:user_agent, '')"
+            " AND ifnull(sdk_version, '') = ifnull(:sdk_version, '')",
+            client._asdict(),
+        )
+
+    def _user_id(self, user: User | None) -> int | None:
+        if user is None:
+            return None
+        known = self._ids.get(("users", user))
+        if known is not None:
+            return known
+        where = (
+            "ifnull(tenant, '') = ifnull(:tenant, '') AND ifnull(object_id, '') = ifnull(:object_id, '')"
+            " AND ifnull(name, '') = ifnull(:name, '')"
+        )
+        row = {"tenant": user.tenant, "object_id": user.object_id, "name": user.name}
+        found = self._id("users", where, row)
+        if found is None and self._is_full("users"):
+            row = {"tenant": None, "object_id": None, "name": OTHER}
+            found = self._id("users", where, row)
+        return self._remember("users", user, found or self._insert("users", row))
+
+    def _token_id(self, token: Token) -> int:
+        known = self._ids.get(("tokens", token.key))
+        if known is not None:
+            return known
+        key = token.key
+        found = self._id("tokens", "key = :key", {"key": key})
+        if found is None and self._is_full("tokens"):
+            # Past the bound a token keeps its verdict, but shares a row with its like.
+            key = f"{OTHER}:{token.verdict}:{token.reason}"
+            found = self._id("tokens", "key = :key", {"key": key})
+        if found is None:
+            found = self._insert("tokens", token_row(token, key, self._user_id(token.user)))
+        return self._remember("tokens", token.key, found)
+
+
+def token_row(token: Token, key: str, user_id: int | None) -> dict[str, Any]:
+    """The columns of `tokens`; `name` is a label for people, such as `v1.0 token 3f9a0c12 (amr-without-mfa)`."""
+    return {
+        "name": f"{token.form} {'token ' + key[:8] if token.fingerprint == key else key} ({token.reason})",
+        "key": key,
+        "form": token.form.value,
+        "user_id": user_id,
+        "app_id": token.app_id,
+        "issued": None if token.issued is None else round(token.issued * 1000),
+        "expires": None if token.expires is None else round(token.expires * 1000),
+        "verdict": token.verdict.value,
+        "reason": token.reason,
+        "rules": RULES_VERSION,
+        "claims": json.dumps(token.claims, separators=(",", ":")),
+    }
+
+
+def tool_row_id(connection: sqlite3.Connection, client: Client) -> int:
+    """The id of the tool that the client is, inserted when new."""
+    columns = tool_of(client)._asdict()
+    where = "name = :name" + "".join(
+        f" AND ifnull({name}, '') = ifnull(:{name}, '')" for name in columns if name != "name"
+    )
+    found = connection.execute(f"SELECT id FROM tools WHERE {where}", columns).fetchone()  # noqa: S608
+    if found is not None:
+        return int(found[0])
+    cursor = connection.execute(
+        f"INSERT INTO tools ({', '.join(columns)}) VALUES ({', '.join(':' + name for name in columns)})",  # noqa: S608
+        columns,
+    )
+    assert cursor.lastrowid is not None  # noqa: S101 - sqlite3 sets it after every INSERT
+    return cursor.lastrowid
+
+
+def rejudge(connection: sqlite3.Connection) -> None:
+    """Judge stored tokens and clients anew that an older version of the rules judged."""
+    from mfa_audit.judging.tokens import Form
+    from mfa_audit.judging.verdicts import judge
+
+    stale = connection.execute(
+        "SELECT id, form, claims FROM tokens WHERE rules <> ? AND key NOT LIKE ?", [RULES_VERSION, f"{OTHER}:%"]
+    ).fetchall()
+    if not stale:
+        return
+    for identifier, form, claims in stale:
+        verdict, reason = judge(Form(form), json.loads(claims))
+        connection.execute(
+            "UPDATE tokens SET verdict = ?, reason = ?, rules = ? WHERE id = ?",
+            [verdict.value, reason, RULES_VERSION, identifier],
+        )
+    for identifier, *values in connection.execute(
+        "SELECT id, app_id, application, client, user_agent, sdk_version FROM clients"
+    ).fetchall():
+        connection.execute(
+            "UPDATE clients SET tool_id = ? WHERE id = ?", [tool_row_id(connection, Client(*values)), identifier]
+        )

@@ -1,0 +1,5 @@
+"""The file for `mitmdump -s`. Any name here that equals a mitmproxy hook would be called: keep it at these."""
+
+from mfa_audit.sources.live import PartnerCenterMfa
+
+addons = [PartnerCenterMfa()]

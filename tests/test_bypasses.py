@@ -1,0 +1,75 @@
+"""bypasses: programs that ignore the variables are named before they start, with what helps."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mfa_audit.bypasses import reads_proxy_variables, warnings_for
+
+
+def program(folder: Path, name: str, content: str = "#!/bin/sh\n") -> dict[str, str]:
+    """An environment whose PATH holds a program of that name before all others."""
+    path = folder / name
+    path.write_text(content)
+    path.chmod(0o755)
+    return {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+
+
+@pytest.mark.parametrize(
+    ("command", "platform", "helps"),
+    [
+        (
+            [r"C:\Windows\System32\WindowsPowerShell\v1.0\PowerShell.EXE", "-File", "x.ps1"],
+            "win32",
+            "Invoke-Expression",
+        ),
+        (["pwsh"], "win32", "mfa-audit trust"),
+        (["curl.exe"], "win32", "mfa-audit trust"),
+        (["/usr/bin/chromium"], "linux", "mfa-audit browse"),
+        (["docker", "run", "x"], "linux", "docs/clients.md"),
+        (["sudo", "curl"], "linux", "sudo mfa-audit run"),
+        (["wget", "https://x"], "linux", "--ca-certificate"),
+    ],
+)
+def test_names_what_helps(command: list[str], platform: str, helps: str) -> None:
+    """A program that is known to ignore the variables gets one sentence with what to do."""
+    (sentence,) = warnings_for(command, {"PATH": ""}, platform=platform)
+
+    assert helps in sentence
+
+
+@pytest.mark.parametrize("command", [["pwsh", "x.ps1"], ["curl", "https://x"], ["python3"], ["no-such"]])
+def test_silent_about_the_rest(command: list[str]) -> None:
+    """A program that takes the variables gets none."""
+    assert [] == warnings_for(command, {"PATH": os.environ["PATH"]}, platform="linux")
+
+
+@pytest.mark.parametrize(("version", "warned"), [("v20.20.2", True), ("v22.21.0", False), ("v24.1.0", False)])
+def test_node_is_asked_for_its_version(tmp_path: Path, version: str, warned: bool) -> None:
+    """Node before 24 (22.21) is named, whichever of its programs is started."""
+    program(tmp_path, "npx")
+    environment = program(tmp_path, "node", f"#!/bin/sh\necho {version}\n")
+
+    sentences = warnings_for(["npx", "x"], environment, platform="linux")
+
+    assert warned == any("EnvHttpProxyAgent" in sentence for sentence in sentences)
+
+
+@pytest.mark.parametrize("version", [(20, 20), (22, 20), (23, 11)])
+def test_old_node_ignores_the_variables(version: tuple[int, int]) -> None:
+    """NODE_USE_ENV_PROXY came with 24.0 and 22.21; 23 never had it."""
+    assert not reads_proxy_variables(*version)
+
+
+@pytest.mark.parametrize(("platform", "warned"), [("win32", True), ("darwin", True), ("linux", False)])
+def test_go_program_is_recognised(platform: str, warned: bool) -> None:
+    """A program that the Go tools built is known by its build information; it matters on two systems."""
+    go = shutil.which("go")
+    if go is None:
+        pytest.skip("no Go here")
+
+    assert warned == bool(warnings_for([go], {"PATH": ""}, platform=platform))

@@ -1,0 +1,239 @@
+"""The proxy's authority, as mitmproxy uses it and as real clients judge it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.server
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+import threading
+from base64 import b64decode
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import pkcs12
+from mitmproxy.certs import CertStore  # noqa: TID251
+
+from mfa_audit import certificates
+from mfa_audit.errors import AuditError
+
+API = "api.partnercenter.microsoft.com"
+ELSEWHERE = "login.microsoftonline.com"
+
+PYTHON = """
+import socket, ssl, sys
+host, port, bundle = sys.argv[1:]
+context = ssl.create_default_context(cafile=bundle)
+context.verify_flags |= ssl.VERIFY_X509_STRICT
+context.wrap_socket(socket.create_connection(("127.0.0.1", int(port))), server_hostname=host).close()
+"""
+NODE = """
+const [host, port] = process.argv.slice(1);
+const socket = require('tls').connect({host: '127.0.0.1', port, servername: host}, () => process.exit(0));
+socket.on('error', error => { console.error(error.code); process.exit(1); });
+"""
+
+
+def signed_by_mitmproxy(confdir: Path, host: str) -> bytes:
+    """Key and chain of the leaf that mitmproxy makes for `host` with the authority in `confdir`."""
+    store = CertStore.from_store(confdir, "mitmproxy", 2048)
+    leaf = store.get_cert(host, [x509.DNSName(host)])
+    key = leaf.privatekey.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return key + leaf.cert.to_pem() + store.default_ca.to_pem()
+
+
+@contextlib.contextmanager
+def serving(pem: bytes, folder: Path) -> Iterator[int]:
+    """A TLS server with the key and chain in `pem`; yields its port."""
+    file = folder / "server.pem"
+    file.write_bytes(pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as server:
+        server.handle_error = lambda *_: None  # a client that refuses the certificate is expected here
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+def accepts(client: str, host: str, port: int, bundle: Path) -> bool:
+    """Whether a real client that trusts only `bundle` takes the server on `port` for `host`."""
+    commands = {
+        "curl": [
+            *("curl", "--silent", "--output", os.devnull, "--cacert", str(bundle)),
+            *("--resolve", f"{host}:{port}:127.0.0.1", f"https://{host}:{port}/"),
+        ],
+        "python": [sys.executable, "-c", PYTHON, host, str(port), str(bundle)],
+        "node": ["node", "-e", NODE, host, str(port)],
+    }
+    if shutil.which(commands[client][0]) is None:
+        pytest.skip(f"{client} is not on this machine")
+    environment = {"PATH": os.environ["PATH"], "NODE_EXTRA_CA_CERTS": str(bundle)}
+    return subprocess.run(commands[client], check=False, env=environment, timeout=30).returncode == 0
+
+
+@pytest.mark.parametrize("client", ["curl", "python", "node"])
+def test_clients_take_it_for_partner_center_and_for_nothing_else(client: str, tmp_path: Path) -> None:
+    """curl, Python (strict) and Node take mitmproxy's leaf for an API host and refuse another host's."""
+    authority = certificates.create(tmp_path / "ca", ["extra.contoso.example"])
+    expected = {
+        API: True,
+        "x.partnercenter.microsoft.com": True,
+        "extra.contoso.example": True,
+        ELSEWHERE: False,
+    }
+    found = {}
+    for host in expected:
+        with serving(signed_by_mitmproxy(authority.confdir, host), tmp_path) as port:
+            found[host] = accepts(client, host, port, authority.certificate_file)
+    assert expected == found
+
+
+def test_it_signs_for_no_address(tmp_path: Path) -> None:
+    """A leaf for an IP address is refused, since a kind of name without a constraint would be free."""
+    authority = certificates.create(tmp_path / "ca")
+    with serving(authority.leaf(["127.0.0.1"]), tmp_path) as port:
+        assert not accepts("python", "127.0.0.1", port, authority.certificate_file)
+
+
+def test_a_further_address_can_be_permitted(tmp_path: Path) -> None:
+    """An address that was asked for is accepted."""
+    authority = certificates.create(tmp_path / "ca", ["127.0.0.1"])
+    with serving(authority.leaf(["127.0.0.1", API]), tmp_path) as port:
+        assert accepts("python", "127.0.0.1", port, authority.certificate_file)
+
+
+def test_mitmproxy_uses_it(tmp_path: Path) -> None:
+    """mitmproxy's certificate store loads the authority instead of making one of its own."""
+    authority = certificates.create(tmp_path)
+    assert authority.certificate == CertStore.from_store(tmp_path, "mitmproxy", 2048).default_ca._cert
+
+
+def test_public_files_hold_the_certificate_without_the_key(tmp_path: Path) -> None:
+    """The files that users install hold the certificate alone, in the formats their names promise."""
+    authority = certificates.create(tmp_path)
+    assert authority.pem() == (tmp_path / "mitmproxy-ca-cert.pem").read_bytes()
+    assert authority.pem() == (tmp_path / "mitmproxy-ca-cert.cer").read_bytes()
+    bundle = pkcs12.load_pkcs12((tmp_path / "mitmproxy-ca-cert.p12").read_bytes(), None)
+    assert (None, authority.certificate) == (bundle.key, bundle.additional_certs[0].certificate)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are a matter of POSIX")
+def test_files_are_private(tmp_path: Path) -> None:
+    """Whatever the umask, only the owner reads the folder and its files."""
+    mask = os.umask(0)
+    try:
+        certificates.ensure(tmp_path / "ca")
+    finally:
+        os.umask(mask)
+    assert 0o700 == (tmp_path / "ca").stat().st_mode & 0o777
+    files = {path.name: path.stat().st_mode & 0o077 for path in (tmp_path / "ca").glob("mitm*")}
+    assert dict.fromkeys(files, 0) == files
+    assert 4 == len(files)
+
+
+def test_a_run_authority_is_short_lived(tmp_path: Path) -> None:
+    """An authority of a run ends within two days."""
+    left = certificates.create(tmp_path).expires - datetime.now(UTC)
+    assert timedelta(days=1) < left <= timedelta(days=2)
+
+
+def test_a_kept_authority_is_kept(tmp_path: Path) -> None:
+    """The same hosts in any order and case give the same authority, ninety days valid."""
+    first = certificates.ensure(tmp_path, ["a.example", "b.example"])
+    second = certificates.ensure(tmp_path, ["B.example", "a.example."])
+    assert first.certificate == second.certificate
+    assert timedelta(days=89) < first.expires - datetime.now(UTC) <= timedelta(days=90)
+
+
+def test_other_hosts_make_a_new_one(tmp_path: Path) -> None:
+    """A changed list of hosts makes an authority that covers exactly that list."""
+    first = certificates.ensure(tmp_path, ["a.example"])
+    second = certificates.ensure(tmp_path, ["b.example", "10.0.0.7"])
+    assert first.certificate != second.certificate
+    assert ("10.0.0.7", "b.example") == second.hosts[-2:]
+    assert second.certificate == certificates.ensure(tmp_path, ["b.example", "10.0.0.7"]).certificate
+
+
+def test_it_is_renewed_before_its_end(tmp_path: Path) -> None:
+    """With fourteen days left, a kept authority is replaced."""
+    old = certificates.create(tmp_path, days=certificates.RENEW_DAYS)
+    new = certificates.ensure(tmp_path)
+    assert old.certificate != new.certificate
+    assert new.pem() == new.certificate_file.read_bytes()
+
+
+@pytest.mark.parametrize("damage", [b"", b"not PEM", b"-----BEGIN PRIVATE KEY-----\nAAAA\n"])
+def test_a_damaged_file_is_replaced(tmp_path: Path, damage: bytes) -> None:
+    """An unreadable private file leads to a new authority, not to an error."""
+    certificates.ensure(tmp_path)
+    (tmp_path / certificates.PRIVATE_FILE).write_bytes(damage)
+    authority = certificates.ensure(tmp_path)
+    assert authority.certificate == CertStore.from_store(tmp_path, "mitmproxy", 2048).default_ca._cert
+    assert authority.pem() == authority.certificate_file.read_bytes()
+
+
+def test_a_key_of_another_certificate_is_damage(tmp_path: Path) -> None:
+    """A private file whose key and certificate do not belong together is replaced."""
+    certificates.ensure(tmp_path / "a")
+    other = certificates.create(tmp_path / "b")
+    key = (tmp_path / "a" / certificates.PRIVATE_FILE).read_bytes().split(b"-----BEGIN CERT")[0]
+    (tmp_path / "a" / certificates.PRIVATE_FILE).write_bytes(key + other.pem())
+    assert other.certificate != certificates.ensure(tmp_path / "a").certificate
+
+
+def test_lost_public_files_come_back(tmp_path: Path) -> None:
+    """Without its public files the authority is the same, and the files are written again."""
+    authority = certificates.ensure(tmp_path)
+    for name in (certificates.PUBLIC_FILE, certificates.WINDOWS_FILE):
+        (tmp_path / name).unlink()
+    (tmp_path / certificates.ANDROID_FILE).write_bytes(b"something else")
+    assert authority.certificate == certificates.ensure(tmp_path).certificate
+    assert authority.pem() == authority.certificate_file.read_bytes()
+    assert authority.pem() == (tmp_path / certificates.ANDROID_FILE).read_bytes()
+    assert (tmp_path / certificates.WINDOWS_FILE).is_file()
+
+
+def test_processes_that_ask_at_once_agree(tmp_path: Path) -> None:
+    """Of several that start on an empty folder, one makes the authority and all use it."""
+    with ThreadPoolExecutor(4) as pool:
+        found = {a.certificate for a in pool.map(lambda _: certificates.ensure(tmp_path), range(4))}
+    assert 1 == len(found)
+
+
+def test_an_unusable_folder_is_told(tmp_path: Path) -> None:
+    """Where the folder cannot be made, the error says so in a sentence."""
+    (tmp_path / "file").touch()
+    with pytest.raises(AuditError, match="cannot keep the proxy's certificate in"):
+        certificates.ensure(tmp_path / "file")
+
+
+def test_the_key_does_not_show(tmp_path: Path) -> None:
+    """An authority's repr holds no key."""
+    assert "PrivateKey" not in repr(certificates.create(tmp_path))
+
+
+def test_the_spki_hash_is_of_the_public_key(tmp_path: Path) -> None:
+    """The hash for Chromium is that of the key that mitmproxy's leaves carry."""
+    authority = certificates.create(tmp_path)
+    leaf = x509.load_pem_x509_certificate(
+        signed_by_mitmproxy(tmp_path, API).split(b"-----END PRIVATE KEY-----\n")[1]
+    )
+    der = leaf.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    assert hashlib.sha256(der).digest() == b64decode(authority.spki_hash)
