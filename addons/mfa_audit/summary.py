@@ -163,7 +163,9 @@ def _row(group: _Group, settings: Settings) -> ToolRow:
         expired=sum(use.expired for use in uses),
         server_compliant=sum(use.server_compliant for use in uses),
         server_non_compliant=sum(use.server_non_compliant for use in uses),
-        users=tuple(sorted(users, key=lambda row: (_WORST_FIRST.index(row.verdict), -row.requests, row.name))),
+        users=tuple(
+            sorted(users, key=lambda row: (_WORST_FIRST.index(row.verdict), -row.requests, row.name))
+        ),
         tenants=_texts(use.claims.get("tid") for use in group.uses),
         amr=_texts(_amr(use.claims) for use in group.uses if use.claims),
         operations=tuple(group.operations.most_common()),

@@ -59,7 +59,16 @@ def command(
     further = check_hosts(hosts)
     settings = read_settings(names, None, strict)
     proxy_settings = ProxySettings(
-        "proxy", database, ensure(authority_folder(), further), host, port, further, validate, enforce, users, extra
+        "proxy",
+        database,
+        ensure(authority_folder(), further),
+        host,
+        port,
+        further,
+        validate,
+        enforce,
+        users,
+        extra,
     )
     recorder, aborted = asyncio.run(_record(proxy_settings, settings, quiet))
     if aborted:

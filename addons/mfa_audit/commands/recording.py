@@ -26,7 +26,9 @@ def recording_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """`--host`, `--validate`, `--enforce`, `--users`, `--set`."""
     for option in reversed(
         (
-            click.option("--host", "hosts", multiple=True, metavar="NAME", help="A further API host. Repeatable."),
+            click.option(
+                "--host", "hosts", multiple=True, metavar="NAME", help="A further API host. Repeatable."
+            ),
             click.option(
                 "--validate",
                 is_flag=True,

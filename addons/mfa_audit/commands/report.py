@@ -29,9 +29,13 @@ from mfa_audit.periods import DEFAULT_SINCE, read_period
     show_default=True,
     help="How to write the report.",
 )
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead of stdout.")
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead of stdout."
+)
 @click.option("--open", "open_", is_flag=True, help="Show the report as HTML in your browser.")
-@click.option("--since", default=DEFAULT_SINCE, show_default=True, help="From when: 24h, 7d, 2026-11-01, all.")
+@click.option(
+    "--since", default=DEFAULT_SINCE, show_default=True, help="From when: 24h, 7d, 2026-11-01, all."
+)
 @click.option("--until", help="Until when: 24h (ago), 2026-11-08. Default: now.")
 @click.option(
     "--fail-on",
@@ -44,7 +48,9 @@ from mfa_audit.periods import DEFAULT_SINCE, read_period
 @users_option
 @strict_option
 @quiet_option
-@click.argument("more_databases", metavar="[DB]...", nargs=-1, type=click.Path(path_type=Path, dir_okay=False))
+@click.argument(
+    "more_databases", metavar="[DB]...", nargs=-1, type=click.Path(path_type=Path, dir_okay=False)
+)
 def command(
     databases: tuple[Path, ...],
     format_: str,

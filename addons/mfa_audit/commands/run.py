@@ -31,7 +31,9 @@ from mfa_audit.store.recorder import Recorder
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
     epilog="Example: mfa-audit run -- pwsh ./nightly-sync.ps1",
 )
-@click.option("--listen", metavar="HOST:PORT", help="Where the proxy listens. Default: a free port on 127.0.0.1.")
+@click.option(
+    "--listen", metavar="HOST:PORT", help="Where the proxy listens. Default: a free port on 127.0.0.1."
+)
 @database_option()
 @recording_options
 @click.option(

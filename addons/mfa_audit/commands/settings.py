@@ -44,4 +44,6 @@ def read_names(path: Path | None) -> Names | None:
         return parse_names(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         cause = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise AuditError(f"cannot read the names in {path}: {cause}. Save it as CSV or JSON in UTF-8.") from None
+        raise AuditError(
+            f"cannot read the names in {path}: {cause}. Save it as CSV or JSON in UTF-8."
+        ) from None

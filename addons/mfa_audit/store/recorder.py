@@ -85,7 +85,9 @@ class Recorder:
         self._deadline = float("inf")
         self._writer = threading.Thread(target=self._write_until_closed, name="mfa-audit-writer", daemon=True)
         self._writer.start()
-        self._keeper = threading.Thread(target=self._checkpoint_until_closed, name="mfa-audit-keeper", daemon=True)
+        self._keeper = threading.Thread(
+            target=self._checkpoint_until_closed, name="mfa-audit-keeper", daemon=True
+        )
         self._closed = threading.Event()
         self._keeper.start()
 
@@ -176,7 +178,9 @@ class Recorder:
         since, self._behind_since = self._behind_since, None
         if since is not None and self.lost > self._lost_before:
             lost = self.lost - self._lost_before
-            self._notes.append(partial(_insert_gap, started=since, ended=time.time(), reason="behind", lost=lost))
+            self._notes.append(
+                partial(_insert_gap, started=since, ended=time.time(), reason="behind", lost=lost)
+            )
             self._wake.set()
 
     # -- in the writer thread ---------------------------------------------------------------------------------
