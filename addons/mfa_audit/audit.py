@@ -11,7 +11,8 @@ from typing import Final
 
 from mfa_audit.judging.verdicts import Answer
 from mfa_audit.reports import Period, Report
-from mfa_audit.store.ledger import Ledger, read_ledger, read_sessions
+from mfa_audit.store.ledger import Ledger
+from mfa_audit.store.reading import read_ledger, read_sessions
 from mfa_audit.store.recorder import Recorder
 from mfa_audit.summary import Settings, summarise
 
@@ -59,9 +60,7 @@ def _doubles(databases: Sequence[Path]) -> dict[Path, list[str]]:
     """For each database the sessions to leave out, because another one (a later copy) has more of them."""
     latest: dict[str, tuple[float, Path]] = {}
     left_out: dict[Path, list[str]] = {path: [] for path in databases}
-    if len(left_out) < 2:
-        return left_out
-    for path in left_out:
+    for path in dict.fromkeys(databases) if len(left_out) > 1 else ():
         for uuid, beat in read_sessions(path).items():
             known = latest.get(uuid)
             if known is None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn
 
-from mitmproxy import addons, exceptions, master, options  # noqa: TID251
+from mitmproxy import addons, exceptions, master, options
 
 from mfa_audit.certificates import Authority
 from mfa_audit.errors import AuditError

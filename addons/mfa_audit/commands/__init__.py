@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,7 +58,10 @@ def group() -> None:
     """Find the tools that call Microsoft Partner Center without multi-factor authentication."""
 
 
-def database_option(**attributes: Any) -> Any:
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def database_option(**attributes: Any) -> Decorator:
     """`--db PATH`, the same for all commands that store or read; pass `multiple=True` for several."""
     return click.option(
         "--db",

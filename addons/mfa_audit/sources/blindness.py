@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Final, Protocol
 
 # Reasons, as stored and reported; docs/verdicts.md tells what to do about each.

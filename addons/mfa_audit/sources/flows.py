@@ -112,8 +112,8 @@ def _read_fields(record: bytes, message: dict[str, netstrings.Slot]) -> list[tup
 
 def read_by_mitmproxy(record: bytes, reading: Reading, place: str) -> Exchange | None:
     """The call in one flow of any format that mitmproxy reads, read by mitmproxy. Raises SkipError."""
-    from mitmproxy import flow, http  # noqa: TID251
-    from mitmproxy.io import compat, tnetstring  # noqa: TID251
+    from mitmproxy import flow, http
+    from mitmproxy.io import compat, tnetstring
 
     try:
         state: Any = tnetstring.parse(netstrings.DICT, memoryview(record))

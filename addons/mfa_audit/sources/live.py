@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from mitmproxy import connection, ctx, exceptions, http, tls  # noqa: TID251
-from mitmproxy.addonmanager import Loader  # noqa: TID251
+from mitmproxy import connection, ctx, exceptions, http, tls
+from mitmproxy.addonmanager import Loader
 
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges import (
@@ -35,6 +35,7 @@ from mfa_audit.programs import Programs
 from mfa_audit.sources.blindness import Blindness
 from mfa_audit.sources.bodies import BODY_LIMIT, decode
 from mfa_audit.sources.calls import decode_text
+from mfa_audit.sources.options import RECORDING_OPTIONS, TESTS, add_options
 from mfa_audit.store.recorder import PATIENCE, Recorder
 from mfa_audit.store.retention import Retention
 from mfa_audit.store.sessions import Session
@@ -43,24 +44,7 @@ logger = logging.getLogger("mfa_audit")
 
 _REQUEST: Final = {name.encode(): field for name, field in REQUEST_HEADERS.items()}
 _RESPONSE: Final = {name.encode(): field for name, field in RESPONSE_HEADERS.items()}
-# A change of any of these starts a new recording.
-_RECORDING_OPTIONS: Final = (
-    "mfa_audit_db",
-    "mfa_audit_validate",
-    "mfa_audit_enforce",
-    "mfa_audit_users",
-    "mfa_audit_synchronous",
-    "mfa_audit_keep_calls",
-    "mfa_audit_keep_totals",
-)
 _HOSTS_REMEMBERED: Final = 1_000
-
-# Asked for by the user with --validate and --enforce: the header, its value, and the methods it may be added to.
-# MS-Enforce-MFA makes the server refuse, so it is kept to calls that change nothing.
-_TESTS: Final = {
-    "mfa_audit_validate": ("ValidateMfa", "true", None),
-    "mfa_audit_enforce": ("MS-Enforce-MFA", "True", ("GET", "HEAD")),
-}
 
 
 class _Asked(NamedTuple):
@@ -95,46 +79,7 @@ class PartnerCenterMfa:
     # -- life -------------------------------------------------------------------------------------------------
 
     def load(self, loader: Loader) -> None:
-        loader.add_option(
-            "mfa_audit_db",
-            str,
-            "",
-            "The audit database. Empty: audit.db in your data folder, as `mfa-audit` uses.",
-        )
-        loader.add_option(
-            "mfa_audit_hosts",
-            Sequence[str],
-            [],
-            "Further API hosts to audit, by name.",
-        )
-        loader.add_option(
-            "mfa_audit_validate",
-            bool,
-            False,
-            "Ask Partner Center whether each user token is MFA compliant (adds ValidateMfa: true to calls).",
-        )
-        loader.add_option(
-            "mfa_audit_enforce",
-            bool,
-            False,
-            "Ask Partner Center to refuse user tokens without MFA (adds MS-Enforce-MFA: True to GET and HEAD).",
-        )
-        loader.add_option(
-            "mfa_audit_users",
-            str,
-            "name",
-            "How users are stored: by name, under a pseudonym, or not at all (none).",
-            choices=[mode.value for mode in Mode],
-        )
-        loader.add_option(
-            "mfa_audit_synchronous",
-            str,
-            "normal",
-            "normal: recorded calls survive the end of the process; full: also a power failure, at the disk's speed.",
-            choices=["normal", "full"],
-        )
-        loader.add_option("mfa_audit_keep_calls", int, 90, "Days to keep single calls.")
-        loader.add_option("mfa_audit_keep_totals", int, 400, "Days to keep hourly totals.")
+        add_options(loader)
 
     def configure(self, updated: set[str]) -> None:
         if not any(name.startswith("mfa_audit_") for name in updated):
@@ -152,7 +97,7 @@ class PartnerCenterMfa:
             )
         self._further = hosts
         self._hosts.clear()
-        settings = tuple(getattr(options, name) for name in _RECORDING_OPTIONS)
+        settings = tuple(getattr(options, name) for name in RECORDING_OPTIONS)
         if settings != self._settings:
             self._open()
             self._settings = settings
@@ -182,7 +127,7 @@ class PartnerCenterMfa:
         if self.recorder is None:
             return
         logger.info("mfa-audit records to %s.", self.recorder.path)
-        for name, (header, value, _) in _TESTS.items():
+        for name, (header, value, _) in TESTS.items():
             if getattr(ctx.options, name):
                 logger.warning("mfa-audit adds %s: %s to calls, as %s asks.", header, value, name)
 
@@ -238,7 +183,7 @@ class PartnerCenterMfa:
             return  # a browser asks whether it may call (CORS preflight): no call yet
         self._blindness.saw_request(flow.client_conn.id)
         secrets = tuple(authorization)
-        for option, (header, value_, methods) in _TESTS.items():
+        for option, (header, value_, methods) in TESTS.items():
             if (
                 secrets
                 and getattr(ctx.options, option)

@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import Final
 
 from mfa_audit.judging.observations import Observation
-from mfa_audit.store import files, schema
+from mfa_audit.store import files
 from mfa_audit.store.retention import Retention
 from mfa_audit.store.rows import Rows, rejudge
 from mfa_audit.store.sessions import BEAT, Session
+from mfa_audit.store.sleep import find_sleep, read_clocks
 
 logger = logging.getLogger("mfa_audit")
 
@@ -218,10 +219,10 @@ class Recorder:
             timeout = 0.0
         else:
             timeout = max(0.0, self._next_beat - time.monotonic())
-        before = _clocks()
+        before = read_clocks()
         self._wake.wait(timeout)
         self._wake.clear()
-        slept = _slept(before, timeout)
+        slept = find_sleep(before, timeout)
         if slept is not None:
             self._notes.append(partial(_insert_gap, started=slept[0], ended=slept[1], reason="slept", lost=0))
         try:
@@ -409,19 +410,3 @@ def _insert_gap(rows: Rows, *, started: float, ended: float, reason: str, lost: 
         "INSERT INTO gaps (session_id, started, ended, reason, lost) VALUES (?, ?, ?, ?, ?)",
         [rows.session_id, round(started * 1000), round(ended * 1000), reason, lost],
     )
-
-
-def _clocks() -> tuple[float, float]:
-    """Wall clock, and a clock that goes on while the machine sleeps and that nobody sets (else the wall clock)."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)
-    if hasattr(time, "CLOCK_MONOTONIC_RAW"):  # macOS: no such clock
-        return time.time(), time.time()
-    return time.time(), time.monotonic()  # Windows
-
-
-def _slept(since: tuple[float, float], timeout: float) -> tuple[float, float] | None:
-    """From when to when the machine slept, if a wait of `timeout` seconds took more than two beats longer."""
-    now = _clocks()
-    overslept = now[1] - since[1] - timeout
-    return (now[0] - overslept, now[0]) if overslept > 2 * BEAT else None

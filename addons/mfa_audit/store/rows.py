@@ -24,6 +24,8 @@ DAY_MS: Final = 24 * HOUR_MS
 # every call would otherwise fill the disk; past the bound new ones share one row, and the session counts them.
 LIMITS: Final = {"clients": 5_000, "programs": 5_000, "operations": 5_000, "users": 50_000, "tokens": 400_000}
 OTHER: Final = "(other)"
+# Tokens with readable claims and a row of their own: those that can be judged anew.
+NOT_FOLDED: Final = f"claims <> '{{}}' AND key NOT LIKE '{OTHER}:%'"
 _REMEMBERED: Final = 100_000
 
 _INSERT_CALL: Final = (
@@ -279,8 +281,8 @@ def rejudge(connection: sqlite3.Connection) -> None:
     from mfa_audit.judging.verdicts import judge
 
     stale = connection.execute(
-        "SELECT id, form, claims FROM tokens WHERE rules <> ? AND key NOT LIKE ?",
-        [RULES_VERSION, f"{OTHER}:%"],
+        f"SELECT id, form, claims FROM tokens WHERE rules <> ? AND {NOT_FOLDED}",  # noqa: S608
+        [RULES_VERSION],
     ).fetchall()
     if not stale:
         return
