@@ -281,7 +281,7 @@ def rejudge(connection: sqlite3.Connection) -> None:
     from mfa_audit.judging.verdicts import judge
 
     stale = connection.execute(
-        f"SELECT id, form, claims FROM tokens WHERE rules <> ? AND {NOT_FOLDED}",  # noqa: S608
+        f"SELECT id, form, claims FROM tokens WHERE rules < ? AND {NOT_FOLDED}",  # noqa: S608
         [RULES_VERSION],
     ).fetchall()
     if not stale:
