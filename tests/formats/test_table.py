@@ -66,7 +66,7 @@ Recorder was off
  2 Nov 12:30 to 18:30, 6 h (it was stopped)
  4 Nov 12:30 to 5 Nov 12:30, 24 h (the machine slept)
  7 Nov 07:30 to 07:31, 1 min (it could not keep up, 2 calls lost)
-mfa-audit asked the server to check MFA on calls it passed on (--validate).
+2 calls were refused because mfa-audit asked the server to check.
 3 tools' programs were not told apart.
 Token signatures were not checked.
 """.splitlines()

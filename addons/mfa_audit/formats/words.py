@@ -33,7 +33,7 @@ ELSEWHERE: Final = "Cloud tools and other machines are not in this report."
 
 # What holds for every report, whatever its answer; for the formats that have room for it.
 PROVES: Final = (
-    "The tokens of the tools listed here said what is reported here: Microsoft decides by the same claims.",
+    "What is said of a tool is what its tokens said. Microsoft documents the claim it asks for: mfa in amr.",
     "A call that Partner Center refused for want of MFA is certain: it is the server's own word.",
 )
 PROVES_NOT: Final = (
@@ -58,13 +58,11 @@ _OFF: Final = {
     "unloaded": "the addon was unloaded",
     "behind": "it could not keep up",
 }
-# Where a source is a recording; every other kind is a file that was imported.
-_RECORDINGS: Final = frozenset({"proxy", "run", "addon", "browse"})
 
 
 def is_recording(source: Source) -> bool:
     """Whether a source was recorded live, rather than imported from a file."""
-    return source.kind in _RECORDINGS
+    return source.kind != "import"
 
 
 def title_of(reason: str) -> str:
@@ -157,7 +155,7 @@ def period(report: Report, show: Show = name) -> str:
     now = report.generated_at
     start = report.period.start or min(_starts(report), default=None)
     span = days(start, report.period.end or now, now) if start else f"Up to {day(now, now)}"
-    pieces = [f"{span}, in whole hours." if report.period.rounded else f"{span}."]
+    pieces = [f"{span}."]
     recorded = report.recording
     where = f" on {listed(machines(report), show=show)}" if report.sources and machines(report) else ""
     if any(map(is_recording, report.sources)):
@@ -214,20 +212,13 @@ def who(tool: ToolRow, most: int = 1, show: Show = name) -> str:
 
 
 def tested(report: Report) -> str | None:
-    """That mfa-audit itself asked the server to check, where it did; it may have caused refusals."""
-    options = []
-    if any(source.validate for source in report.sources):
-        options.append("--validate")
-    if any(source.enforce for source in report.sources):
-        options.append("--enforce")
-    if not options:
-        return None
+    """How many refusals mfa-audit itself caused by asking the server to check; None where there were none."""
     refused = sum(tool.blocked_by_test for tool in report.tools)
-    text = f"mfa-audit asked the server to check MFA on calls it passed on ({' and '.join(options)})."
+    if not refused:
+        return None
+    verb = "was" if refused == 1 else "were"
     return (
-        f"{text} {count(refused, 'call')} {'was' if refused == 1 else 'were'} refused for that."
-        if refused
-        else text
+        f"{count(refused, 'call')} {verb} refused because mfa-audit asked the server to check."
     )
 
 
