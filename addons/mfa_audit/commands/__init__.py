@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "proxy": ("proxy", "Record until Ctrl-C, then report."),
     "report": ("report", "Say which tools call Partner Center without MFA."),
     "check": ("check", "Say Yes or No for one token."),
+    "env": ("env", "Print the lines that send this terminal through the running proxy."),
 }
 
 EXIT_FAILED: Final = 2

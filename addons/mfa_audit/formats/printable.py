@@ -89,6 +89,17 @@ def markdown_code(text: str, limit: int = 200) -> str:
     return f"`{shown}`" if shown else "(empty)"
 
 
+# A sentence in which no Markdown flavour finds anything but words: no list, no link, no emphasis.
+_PLAIN: Final = re.compile(r"(?!\d+[.)])[^\W_](?:[^\W_]|[ .,;:()'\"%?!+-]|/(?!/))*")
+
+
+def markdown_text(text: str, limit: int = 400) -> str:
+    """`text` as it is where it is plain words, else as a code span."""
+    shown = line(text, limit)
+    plain = _PLAIN.fullmatch(shown) and "www." not in shown.lower()
+    return shown if plain else markdown_code(shown, limit)
+
+
 def count(number: int, thing: str, things: str | None = None) -> str:
     """ "1 call", "4,210 calls"; `things` is the plural where it is not `thing` with an s."""
     return f"{number:,} {thing if number == 1 else things or thing + 's'}"

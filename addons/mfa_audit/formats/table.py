@@ -146,7 +146,7 @@ def _write_tool(page: _Page, report: Report, number: int, tool: ToolRow) -> None
 
 
 def _write_in_short(page: _Page, report: Report, tools: Sequence[ToolRow]) -> None:
-    """Tools a line each, all in the same columns; a second line for what they were before they were mended."""
+    """Tools a line each, all in the same columns; a second one for what they were before they were mended."""
     shown = (*words.with_verdict(report, Verdict.COMPLIANT, Verdict.EXEMPT), *report.quiet)
     names = max(cell_len(line(tool.title, 120)) for tool in shown)
     calls = max(len(count(tool.requests, "call")) for tool in shown)

@@ -5,7 +5,7 @@ Two formats that say the same thing say it in the same words, because both take 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -74,6 +74,11 @@ def title_of(reason: str) -> str:
     return known.title if known else line(reason, 60).replace("-", " ").capitalize()
 
 
+def is_known(reason: str) -> bool:
+    """Whether this version has a title for the reason's id."""
+    return reason in REASONS
+
+
 def why(reasons: Sequence[str]) -> str:
     """The titles of the reasons, a sentence each."""
     return " ".join(sentence(title_of(reason)) for reason in reasons)
@@ -87,9 +92,17 @@ def sentence(text: str) -> str:
     return shown[0].upper() + shown[1:] + ("" if shown[-1] in ".!?…" else ".")
 
 
-def listed(things: Sequence[str], most: int = 3) -> str:
-    """ "a", "a and b", "a, b and c", "a, b, c and 4 more"; each made harmless."""
-    shown = [line(thing, 60) for thing in things[:most]]
+Show = Callable[[str], str]
+
+
+def name(text: str) -> str:
+    """A name within a sentence: harmless, and not so long that the sentence is lost."""
+    return line(text, 60)
+
+
+def listed(things: Sequence[str], most: int = 3, show: Show = name) -> str:
+    """The things as `show` has them: "a", "a and b", "a, b and c", "a, b, c and 4 more"."""
+    shown = [show(thing) for thing in things[:most]]
     if len(things) > most:
         return f"{', '.join(shown)} and {len(things) - most:,} more"
     return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)
@@ -142,14 +155,14 @@ def machines(report: Report) -> list[str]:
     return sorted({source.machine for source in report.sources if source.machine})
 
 
-def period(report: Report) -> str:
+def period(report: Report, show: Show = name) -> str:
     """From when to when, how much of it was recorded, where, and how many calls: three short sentences."""
     now = report.generated_at
     start = report.period.start or min(_starts(report), default=None)
     span = days(start, report.period.end or now, now) if start else f"Up to {day(now, now)}"
     pieces = [f"{span}, in whole hours." if report.period.rounded else f"{span}."]
     recorded = report.recording
-    where = f" on {listed(machines(report))}" if report.sources and machines(report) else ""
+    where = f" on {listed(machines(report), show=show)}" if report.sources and machines(report) else ""
     if any(map(is_recording, report.sources)):
         pieces.append(f"Recorded {share(recorded.recorded_seconds, recorded.period_seconds)}{where}.")
         where = ""
@@ -165,18 +178,18 @@ def _starts(report: Report) -> Iterable[datetime]:
     yield from (source.started for source in report.sources)
 
 
-def unreadable(row: NotAudited) -> str:
+def unreadable(row: NotAudited, show: Show = name) -> str:
     """Which program could not be read, why, and how often: "pwsh refused our certificate (12 times)"."""
     who = row.program or row.user_agent
-    named = line(who, 60) if who else "A program of unknown name"
-    why = _UNREADABLE.get(row.reason) or f"could not be read ({line(row.reason, 40)})"
+    named = show(who) if who else "A program of unknown name"
+    why = _UNREADABLE.get(row.reason) or f"could not be read ({show(row.reason)})"
     return f"{named} {why} ({'once' if row.count == 1 else f'{row.count:,} times'})."
 
 
-def not_seen(report: Report, most: int | None = None) -> list[str]:
+def not_seen(report: Report, most: int | None = None, show: Show = name) -> list[str]:
     """What the report cannot know, a sentence each, at most `most` of them about programs."""
     rows = report.not_audited if most is None else report.not_audited[:most]
-    told = [unreadable(row) for row in rows]
+    told = [unreadable(row, show) for row in rows]
     if len(rows) < len(report.not_audited):
         told.append(f"{count(len(report.not_audited) - len(rows), 'more program')} could not be read.")
     if report.recording.lost:
@@ -188,19 +201,19 @@ def not_seen(report: Report, most: int | None = None) -> list[str]:
     return told
 
 
-def gap(row: Gap, now: datetime) -> str:
+def gap(row: Gap, now: datetime, show: Show = name) -> str:
     """From when to when the recorder was off and why: "2 Nov 01:00 to 07:30 (it was stopped)"."""
     start, end = moment(row.start, now), moment(row.end, now)
     same_day = day(row.start, now) == day(row.end, now)
-    why = _OFF.get(row.reason) or line(row.reason, 40)
+    why = _OFF.get(row.reason) or show(row.reason)
     lost = f", {count(row.lost, 'call')} lost" if row.lost else ""
     span = f"{start} to {end[-5:] if same_day else end}"
     return f"{span}, {duration((row.end - row.start).total_seconds())} ({why}{lost})"
 
 
-def who(tool: ToolRow, most: int = 1) -> str:
+def who(tool: ToolRow, most: int = 1, show: Show = name) -> str:
     """Whose tokens the tool uses: "svc@contoso.example and 3 more", or "no user"."""
-    return listed([user.name for user in tool.users], most) or "no user"
+    return listed([user.name for user in tool.users], most, show) or "no user"
 
 
 def tested(report: Report) -> str | None:
@@ -243,11 +256,11 @@ class Try:
     command: str
 
 
-def looked_at(report: Report) -> str:
+def looked_at(report: Report, show: Show = line) -> str:
     """Which databases were read, on which machine and as whom."""
-    files = ", ".join(line(name, 300) for name in report.databases) or "no database"
-    as_whom = f" as {line(report.account, 60)}" if report.account else ""
-    where = f" on {line(report.machine, 60)}" if report.machine else ""
+    files = ", ".join(map(show, report.databases)) or "no database"
+    as_whom = f" as {show(report.account)}" if report.account else ""
+    where = f" on {show(report.machine)}" if report.machine else ""
     return f"{files}{',' if as_whom or where else ''}{as_whom}{where}"
 
 

@@ -66,6 +66,9 @@ _TESTS: Final = {
 class _Asked(NamedTuple):
     """The first look at a request."""
 
+    connection: str
+    at: float
+    method: str
     host: str
     path: str
     authorization: tuple[Secret, ...]
@@ -140,7 +143,9 @@ class PartnerCenterMfa:
         hosts = tuple(host.lower().rstrip(".") for host in options.mfa_audit_hosts)
         for host in hosts:
             if not HOST_NAME.fullmatch(host):
-                raise exceptions.OptionsError(f"mfa_audit_hosts: {host!r} is not a host name such as api.example.com")
+                raise exceptions.OptionsError(
+                    f"mfa_audit_hosts: {host!r} is not a host name such as api.example.com"
+                )
         if options.mfa_audit_keep_calls < 1 or options.mfa_audit_keep_totals < options.mfa_audit_keep_calls:
             raise exceptions.OptionsError(
                 "mfa_audit_keep_calls must be 1 or more, and mfa_audit_keep_totals not less than it"
@@ -183,6 +188,10 @@ class PartnerCenterMfa:
 
     def done(self) -> None:
         if self.recorder is not None:
+            for asked in self._asked.values():  # what was asked will not be answered any more
+                program = self._blindness.program_name(asked.connection)
+                self.recorder.record(self._judge.observe(_exchange(asked, None, program)))
+            self._asked.clear()
             self._blindness.flush()
             stopped = ctx.master.should_exit.is_set()
             self.recorder.close("stopped" if stopped else "unloaded")
@@ -206,13 +215,13 @@ class PartnerCenterMfa:
             return None
         if flow.response.status_code == 401 and _is_small(flow.response):
             return None
-        return self._record(flow)
+        return self._record(flow.id, flow.response)
 
     def response(self, flow: http.HTTPFlow) -> Awaitable[object] | None:
-        return self._record(flow) if flow.id in self._asked else None
+        return self._record(flow.id, flow.response) if flow.id in self._asked else None
 
     def error(self, flow: http.HTTPFlow) -> Awaitable[object] | None:
-        return self._record(flow) if flow.id in self._asked else None
+        return self._record(flow.id, None) if flow.id in self._asked else None
 
     def _look(self, flow: http.HTTPFlow, host: str) -> None:
         request = flow.request
@@ -240,33 +249,38 @@ class PartnerCenterMfa:
                 request.headers[header] = value_
                 tested = True
         path = request.data.path.partition(b"?")[0].decode("latin-1")
-        self._asked[flow.id] = _Asked(host, path, secrets, parts, tested)
+        self._asked[flow.id] = _Asked(
+            flow.client_conn.id, request.timestamp_start, request.method, host, path, secrets, parts, tested
+        )
 
-    def _record(self, flow: http.HTTPFlow) -> Awaitable[object] | None:
+    def _record(self, flow_id: str, response: http.Response | None) -> Awaitable[object] | None:
         """Record the call; what is returned waits until it is on disk (20 ms at most)."""
         try:
-            asked = self._asked.pop(flow.id)
+            asked = self._asked.pop(flow_id)
             if self.recorder is None:
                 return None
-            program = self._blindness.program(flow.client_conn.id)
+            program = self._blindness.program(asked.connection)
             if program is not None and not program.done():
-                return self._record_with(program, flow, asked)
-            return self.recorder.record(
-                self._judge.observe(_exchange(flow, asked, program.result() if program else None))
+                return self._record_with(program, asked, response)
+            saved = self.recorder.record(
+                self._judge.observe(_exchange(asked, response, program.result() if program else None))
             )
+            return None if saved is None else saved.wait()
         except Exception as error:
             self._fail(error)
             return None
 
-    async def _record_with(self, program: asyncio.Future[str | None], flow: http.HTTPFlow, asked: _Asked) -> None:
+    async def _record_with(
+        self, program: asyncio.Future[str | None], asked: _Asked, response: http.Response | None
+    ) -> None:
         """The same for the first call of a connection whose process is still being looked up."""
         try:
             await asyncio.wait([program], timeout=PATIENCE)
             name = program.result() if program.done() else None
             assert self.recorder is not None  # noqa: S101 - _record looked
-            saved = self.recorder.record(self._judge.observe(_exchange(flow, asked, name)))
+            saved = self.recorder.record(self._judge.observe(_exchange(asked, response, name)))
             if saved is not None:
-                await saved
+                await saved.wait()
         except Exception as error:
             self._fail(error)
 
@@ -358,12 +372,13 @@ class PartnerCenterMfa:
     def _say_captures(self, flow: http.HTTPFlow) -> None:
         if not self._said_captures and not flow.is_replay:
             self._said_captures = True
-            logger.warning("mfa-audit records live traffic only: audit a capture with `mfa-audit import FILE`.")
+            logger.warning(
+                "mfa-audit records live traffic only: audit a capture with `mfa-audit import FILE`."
+            )
 
 
-def _exchange(flow: http.HTTPFlow, asked: _Asked, program: str | None) -> Exchange:
+def _exchange(asked: _Asked, response: http.Response | None, program: str | None) -> Exchange:
     parts: dict[str, Any] = dict(asked.parts)
-    response = flow.response
     if response is not None:
         for raw, value in response.headers.fields:
             field = _RESPONSE.get(raw.lower())
@@ -375,8 +390,8 @@ def _exchange(flow: http.HTTPFlow, asked: _Asked, program: str | None) -> Exchan
         if response.status_code == 401 and content and len(content) <= BODY_LIMIT:
             parts["body"] = decode(content, response.headers.get("content-encoding", ""))
     return Exchange(
-        at=flow.request.timestamp_start,
-        method=flow.request.method,
+        at=asked.at,
+        method=asked.method,
         host=asked.host,
         path=asked.path,
         authorization=asked.authorization,

@@ -118,7 +118,9 @@ def read_ledger(
     Only of the `sessions` with these UUIDs, and not of those in `without`. Bounds are exact to the millisecond
     where single calls are still kept; older ones are rounded outward to hours (`rounded`). Raises AuditError.
     """
-    return files.read(path, lambda connection: _Reading(connection, path, start, end, sessions, without).ledger())
+    return files.read(
+        path, lambda connection: _Reading(connection, path, start, end, sessions, without).ledger()
+    )
 
 
 def read_sessions(path: Path) -> dict[str, float]:
@@ -209,7 +211,9 @@ class _Reading:
         )
 
     def _choose_sessions(self, wanted: Sequence[str] | None, without: Sequence[str]) -> None:
-        self.connection.execute("CREATE TEMP TABLE chosen (id INTEGER PRIMARY KEY, imported INTEGER NOT NULL)")
+        self.connection.execute(
+            "CREATE TEMP TABLE chosen (id INTEGER PRIMARY KEY, imported INTEGER NOT NULL)"
+        )
         self.connection.execute(
             "INSERT INTO temp.chosen SELECT id, kind = 'import' FROM sessions"
             " WHERE (? IS NULL OR uuid IN (SELECT value FROM json_each(?)))"
@@ -270,7 +274,8 @@ class _Reading:
             "CREATE TEMP TABLE judged (token_id INTEGER PRIMARY KEY, verdict TEXT, reason TEXT)"
         )
         stale = self.connection.execute(
-            "SELECT id, form, claims FROM tokens WHERE rules <> ? AND key NOT LIKE '(other):%'", [RULES_VERSION]
+            "SELECT id, form, claims FROM tokens WHERE rules <> ? AND key NOT LIKE '(other):%'",
+            [RULES_VERSION],
         ).fetchall()
         for identifier, form, claims in stale:
             verdict, reason = judge(Form(form), json.loads(claims))
@@ -405,6 +410,11 @@ class _Reading:
             for host, user_agent, program, reason, count, seen, last in self.connection.execute(
                 "SELECT host, user_agent, program_id, reason, sum(count), min(first), max(last) FROM not_audited"
                 " JOIN temp.chosen ON chosen.id = session_id WHERE last >= ? AND first < ?"
+                # A healthy browser opens connections that it does not use.
+                " AND NOT (reason = 'no-request' AND EXISTS (SELECT 1 FROM temp.uses JOIN clients"
+                " ON clients.id = uses.client_id WHERE uses.session_id = not_audited.session_id AND accepted > 0"
+                " AND (uses.program_id = not_audited.program_id AND uses.program_id <> 1"
+                " OR clients.user_agent = not_audited.user_agent)))"
                 " GROUP BY host, user_agent, program_id, reason",
                 [first, after],
             )

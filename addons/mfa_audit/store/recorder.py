@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -85,7 +85,9 @@ class Recorder:
         self._deadline = float("inf")
         self._writer = threading.Thread(target=self._write_until_closed, name="mfa-audit-writer", daemon=True)
         self._writer.start()
-        self._keeper = threading.Thread(target=self._checkpoint_until_closed, name="mfa-audit-keeper", daemon=True)
+        self._keeper = threading.Thread(
+            target=self._checkpoint_until_closed, name="mfa-audit-keeper", daemon=True
+        )
         self._closed = threading.Event()
         self._keeper.start()
 
@@ -101,8 +103,8 @@ class Recorder:
         """Whether rows wait in memory because the database does not take them."""
         return self._behind_since is not None
 
-    def record(self, observation: Observation) -> Awaitable[object] | None:
-        """Take one call. Awaiting the result returns once the call is on disk, or after 20 ms; None: do not wait."""
+    def record(self, observation: Observation) -> asyncio.Event | None:
+        """Take one call. The event is set once the call is on disk, or after 20 ms; None: do not wait."""
         with self._lock:
             batch = self._batch
             waiting = len(self._pending) + len(batch.observations)
@@ -118,7 +120,7 @@ class Recorder:
             loop = self._loop = asyncio.get_running_loop()
             batch.saved = asyncio.Event()
             batch.patience = loop.call_later(PATIENCE, self._fall_behind, batch.saved)
-        return batch.saved.wait()
+        return batch.saved
 
     def note_not_audited(
         self, at: float, host: str, user_agent: str | None, program: str | None, reason: str
@@ -176,7 +178,9 @@ class Recorder:
         since, self._behind_since = self._behind_since, None
         if since is not None and self.lost > self._lost_before:
             lost = self.lost - self._lost_before
-            self._notes.append(partial(_insert_gap, started=since, ended=time.time(), reason="behind", lost=lost))
+            self._notes.append(
+                partial(_insert_gap, started=since, ended=time.time(), reason="behind", lost=lost)
+            )
             self._wake.set()
 
     # -- in the writer thread ---------------------------------------------------------------------------------

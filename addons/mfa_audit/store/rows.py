@@ -72,7 +72,9 @@ class Rows:
             client = self._client_id(seen.client)
             token = self._token_id(seen.token)
             program = (
-                schema.UNKNOWN_PROGRAM_ID if seen.program is None else self._named_id("programs", seen.program)
+                schema.UNKNOWN_PROGRAM_ID
+                if seen.program is None
+                else self._named_id("programs", seen.program)
             )
             operation = self._named_id("operations", seen.operation)
             flags = (
@@ -190,7 +192,9 @@ class Rows:
             found = self._find_client(stored)
         if found is None:
             tool_id = tool_row_id(self.connection, stored)
-            name = stored.user_agent or stored.application or stored.client or stored.app_id or "unnamed client"
+            name = (
+                stored.user_agent or stored.application or stored.client or stored.app_id or "unnamed client"
+            )
             found = self._insert("clients", {"tool_id": tool_id, "name": name, **stored._asdict()})
         return self._remember("clients", client, found)
 
@@ -275,7 +279,8 @@ def rejudge(connection: sqlite3.Connection) -> None:
     from mfa_audit.judging.verdicts import judge
 
     stale = connection.execute(
-        "SELECT id, form, claims FROM tokens WHERE rules <> ? AND key NOT LIKE ?", [RULES_VERSION, f"{OTHER}:%"]
+        "SELECT id, form, claims FROM tokens WHERE rules <> ? AND key NOT LIKE ?",
+        [RULES_VERSION, f"{OTHER}:%"],
     ).fetchall()
     if not stale:
         return
@@ -289,5 +294,6 @@ def rejudge(connection: sqlite3.Connection) -> None:
         "SELECT id, app_id, application, client, user_agent, sdk_version FROM clients"
     ).fetchall():
         connection.execute(
-            "UPDATE clients SET tool_id = ? WHERE id = ?", [tool_row_id(connection, Client(*values)), identifier]
+            "UPDATE clients SET tool_id = ? WHERE id = ?",
+            [tool_row_id(connection, Client(*values)), identifier],
         )

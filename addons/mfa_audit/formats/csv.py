@@ -1,0 +1,67 @@
+"""The report as CSV, for a spreadsheet: a row per tool and user.
+
+Comma-separated, every cell quoted, UTF-8 with a byte order mark and CRLF, as Excel wants it. Times are UTC in
+the form that Excel takes for a time. Numbers of a user can be added up; those of a whole tool, which stand on
+each of its rows, begin with `tool_`.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from io import StringIO
+from typing import Final
+
+from mfa_audit.formats import words
+from mfa_audit.formats.printable import csv_cell
+from mfa_audit.reports import Report, ToolRow, UserRow
+
+BYTE_ORDER_MARK: Final = "\ufeff"
+COLUMNS: Final = (
+    *("tool", "program", "app_id", "user", "tenant", "verdict", "verdict_title", "reasons", "reason_titles"),
+    *("requests", "first_seen_utc", "last_seen_utc", "tool_verdict", "tool_requests", "tool_blocked"),
+    *("tool_blocked_by_test", "tool_expired", "tool_tokens", "amr", "client", "application", "sdk_versions"),
+    *("user_agents", "likely_cause", "fix", "link", "in_period"),
+)
+
+
+def render(report: Report, *, width: int = 80, colour: bool = False) -> str:
+    """The report's tools, and those gone quiet, as CSV; write it without translating newlines."""
+    file = StringIO(newline="")
+    writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    for tools, in_period in ((report.tools, "yes"), (report.quiet, "no")):
+        for tool in tools:
+            for user in tool.users or (None,):
+                writer.writerow(csv_cell(cell) for cell in (*_cells(tool, user), in_period))
+    return BYTE_ORDER_MARK + file.getvalue()
+
+
+def _cells(tool: ToolRow, user: UserRow | None) -> Iterator[str]:
+    part = user or tool
+    yield tool.name
+    yield tool.program or ""
+    yield tool.app_id or ""
+    yield user.name if user else ""
+    yield (user.tenant if user else None) or ""
+    yield str(part.verdict)
+    yield words.VERDICTS[part.verdict]
+    yield " ".join(part.reasons)
+    yield words.why(part.reasons)
+    yield str(part.requests)
+    yield _time(part.first_seen)
+    yield _time(part.last_seen)
+    yield str(tool.verdict)
+    yield from map(str, (tool.requests, tool.blocked, tool.blocked_by_test, tool.expired, tool.tokens))
+    yield "; ".join(tool.amr)
+    yield tool.client or ""
+    yield tool.application or ""
+    yield "; ".join(tool.sdk_versions)
+    yield "; ".join(tool.user_agents)
+    advice = tool.advice
+    yield from (advice.cause, advice.fix, advice.link) if advice else ("", "", "")
+
+
+def _time(when: datetime) -> str:
+    return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
