@@ -75,9 +75,7 @@ def tool(name: str, **changes: Any) -> ToolRow:
         days=tuple((f"2026-11-{number:02}", 40 + 9 * number) for number in range(2, 8)),
         first_seen=NOW - timedelta(days=6),
         last_seen=NOW - timedelta(hours=9, minutes=30),
-        advice=Advice(
-            "Likely a saved password (amr: pwd)", "Use the Secure Application Model", SECURE_APP_MODEL
-        ),
+        advice=Advice("A saved password", "Use the Secure Application Model", SECURE_APP_MODEL),
     )
     return replace(row, **changes)
 
@@ -209,9 +207,7 @@ def rich() -> Report:
             users=people,
             expired=3,
             days=tuple((f"2026-11-{number:02}", number * number) for number in (1, 3, 5, 7)),
-            advice=Advice(
-                "Likely a sign-in on which MFA is not enforced", "Enforce MFA for the account", MANDATE
-            ),
+            advice=Advice("A sign-in on which MFA is not enforced", "Enforce MFA for the account", MANDATE),
         ),
         tool(
             "Contoso Billing",

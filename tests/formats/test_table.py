@@ -47,7 +47,8 @@ Fix first
    {samples.SECURE_APP_MODEL}
  2 Partner Center PowerShell  would be blocked  1,490 calls,
    tech1@contoso.example and 4 more, last 7 Nov 03:00
-   Likely a sign-in on which MFA is not enforced. Enforce MFA for the account:
+   Likely a sign-in on which MFA is not enforced (amr: pwd). Enforce MFA for the
+   account:
    {samples.MANDATE}
 Cannot tell
  3 Contoso Billing  88 calls, no user, last 7 Nov 03:00

@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Final
 
 from mfa_audit.formats.printable import count, day, days, duration, line, moment, share
-from mfa_audit.judging.advice import Advice
 from mfa_audit.judging.verdicts import REASONS, Answer, Verdict
 from mfa_audit.reports import Gap, NotAudited, Report, Source, ToolRow
 
@@ -85,11 +84,9 @@ def why(reasons: Sequence[str]) -> str:
 
 
 def sentence(text: str) -> str:
-    """`text` harmless, with a capital and a full stop."""
+    """`text` harmless and with a full stop; empty where there is none."""
     shown = line(text.strip(), 400)
-    if not shown:
-        return ""
-    return shown[0].upper() + shown[1:] + ("" if shown[-1] in ".!?…" else ".")
+    return shown if not shown or shown[-1] in ".!?…" else f"{shown}."
 
 
 Show = Callable[[str], str]
@@ -243,9 +240,21 @@ def mended(tool: ToolRow, now: datetime) -> str | None:
     return f"{VERDICTS[before.verdict]} until {moment(until, now)} ({count(before.requests, 'call')})."
 
 
-def advice(given: Advice) -> str:
-    """The likely cause and the fix, a sentence each, without the link."""
-    return f"{sentence(given.cause)} {sentence(given.fix)}"
+def cause(tool: ToolRow) -> str:
+    """The likely cause in one sentence: "Likely a saved password (amr: pwd)."; empty where none is known."""
+    if tool.advice is None:
+        return ""
+    text = tool.advice.cause.strip().rstrip(".")
+    if text.startswith(("A ", "An ")):
+        text = f"Likely a{text[1:]}"
+    if "amr-without-mfa" in tool.reasons and tool.amr and "amr" not in text:
+        text += f" (amr: {listed(tool.amr)})"
+    return sentence(text)
+
+
+def fix(tool: ToolRow) -> str:
+    """What to do in one sentence, without the link; empty where nothing is to be done."""
+    return sentence(tool.advice.fix) if tool.advice else ""
 
 
 @dataclass(frozen=True, slots=True)
