@@ -21,7 +21,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
-from mitmproxy.certs import CertStore  # noqa: TID251
+from mitmproxy.certs import CertStore
 
 from mfa_audit import certificates
 from mfa_audit.errors import AuditError

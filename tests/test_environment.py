@@ -263,9 +263,10 @@ def test_windows_has_one_name_in_any_case(scene: Scene) -> None:
 @pytest.mark.parametrize(
     "entry",
     [
-        "*", API, API.upper(), f".{API}", "microsoft.com", ".microsoft.com", "*.microsoft.com", "*microsoft.com",
-        "com", "soft.com", f"{API}:443", "microsoft.com:443", ":443", "*.partner*.microsoft.com", "api.*", f"https://{API}",
-        f"{API}.", "eu.partnercenter.microsoft.com",
+        "*", API, API.upper(), f".{API}", "microsoft.com", ".microsoft.com", "*.microsoft.com",
+        "*microsoft.com", "com", "soft.com", f"{API}:443", "microsoft.com:443", ":443",
+        "*.partner*.microsoft.com", "api.*",
+        f"https://{API}", f"{API}.", "eu.partnercenter.microsoft.com",
     ],
 )  # fmt: skip
 def test_entries_that_exempt_the_api(entry: str) -> None:

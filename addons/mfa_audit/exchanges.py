@@ -22,7 +22,9 @@ API_HOSTS: Final = (
 # Any name below this one too, as seen in other people's code.
 API_DOMAIN: Final = "partnercenter.microsoft.com"
 
-HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
+HOST_NAME: Final = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+"
+)
 
 
 def is_api_host(host: str, further: Iterable[str] = ()) -> bool:

@@ -11,6 +11,7 @@ from typing import Final
 import platformdirs
 
 from mfa_audit.errors import AuditError
+from mfa_audit.judging.people import NAMES, Mode, People
 
 _LENGTH: Final = 32
 
@@ -64,3 +65,8 @@ def _make(file: Path) -> bytes:
     finally:
         draft.unlink(missing_ok=True)
     return key
+
+
+def people_for(mode: Mode) -> People:
+    """How people are shown or stored in this mode, with this user's key where one is needed. Raises AuditError."""
+    return NAMES if mode is Mode.NAME else People(mode, read_key())

@@ -12,7 +12,7 @@ from mfa_audit.judging.verdicts import Answer, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """From when to when (aware, UTC); None is open. `rounded`: whole hours, since older calls are only kept as totals."""
+    """From when to when (aware, UTC); None is open. `rounded`: to hours, since older calls are kept as totals only."""
 
     start: datetime | None
     end: datetime | None

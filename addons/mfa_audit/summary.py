@@ -137,7 +137,7 @@ def _row(group: _Group, settings: Settings) -> ToolRow:
     standings = {
         key: stand([use.use for use in uses], strict=settings.strict) for key, uses in by_user.items()
     }
-    whole = worst(standings.values())
+    whole = worst(list(standings.values()))
     users = [
         _user_row(number, uses, standings[key], settings.people)
         for number, (key, uses) in enumerate(sorted(by_user.items(), key=lambda item: str(item[0])), 1)
@@ -163,7 +163,9 @@ def _row(group: _Group, settings: Settings) -> ToolRow:
         expired=sum(use.expired for use in uses),
         server_compliant=sum(use.server_compliant for use in uses),
         server_non_compliant=sum(use.server_non_compliant for use in uses),
-        users=tuple(sorted(users, key=lambda row: (_WORST_FIRST.index(row.verdict), -row.requests, row.name))),
+        users=tuple(
+            sorted(users, key=lambda row: (_WORST_FIRST.index(row.verdict), -row.requests, row.name))
+        ),
         tenants=_texts(use.claims.get("tid") for use in group.uses),
         amr=_texts(_amr(use.claims) for use in group.uses if use.claims),
         operations=tuple(group.operations.most_common()),

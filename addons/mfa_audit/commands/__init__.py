@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "proxy": ("proxy", "Record until Ctrl-C, then report."),
     "report": ("report", "Say which tools call Partner Center without MFA."),
     "check": ("check", "Say Yes or No for one token."),
+    "env": ("env", "Print the lines that send this terminal through the running proxy."),
 }
 
 EXIT_FAILED: Final = 2
@@ -56,7 +58,10 @@ def group() -> None:
     """Find the tools that call Microsoft Partner Center without multi-factor authentication."""
 
 
-def database_option(**attributes: Any) -> Any:
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def database_option(**attributes: Any) -> Decorator:
     """`--db PATH`, the same for all commands that store or read; pass `multiple=True` for several."""
     return click.option(
         "--db",

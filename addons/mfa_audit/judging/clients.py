@@ -126,7 +126,7 @@ _LONGEST_NAME: Final = 100
 _GUID: Final = re.compile(r"\{?\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b\}?", re.IGNORECASE)
 # Deliberately wider than an address: what only looks like one loses nothing by being masked. The parts are
 # bounded so that hostile text costs no time.
-_EMAIL: Final = re.compile(r"[^\s@()<>\[\]{}\"',;:=|/\\]{1,128}(?:@|%40)[^\s@()<>\[\]{}\"',;:=|/\\]{1,255}")
+_EMAIL: Final = re.compile(r"[^\s@()<>\[\]{}\",;:=|/\\]{1,128}(?:@|%40)[^\s@()<>\[\]{}\"',;:=|/\\]{1,255}")
 _PERSON: Final = re.compile(
     r"\b(user(?:name)?|upn|login|account)([:=]\s?)(?!<)[^\s();,]{1,255}", re.IGNORECASE
 )

@@ -13,6 +13,7 @@ from mfa_audit.judging.clients import Client, client_of
 from mfa_audit.judging.operations import operation
 from mfa_audit.judging.people import NAMES, People
 from mfa_audit.judging.tokens import Token
+from mfa_audit.judging.verdicts import Caller, caller
 
 # Entra lets clocks differ by five minutes; Partner Center's own tolerance is not documented.
 LEEWAY: Final = 300.0
@@ -80,7 +81,7 @@ class Judge:
             )
 
     def _observe(self, exchange: Exchange) -> Observation:
-        token = self._token(exchange.authorization) if exchange.authorization else tokens.NO_TOKEN
+        token = self.read_token(exchange.authorization) if exchange.authorization else tokens.NO_TOKEN
         status = exchange.status
         refused = status == 401 and server.refused_for_mfa(
             status, exchange.reason_phrase, exchange.body, exchange.www_authenticate
@@ -109,7 +110,12 @@ class Judge:
             _guid(exchange.correlation_id),
         )
 
-    def _token(self, authorization: tuple[Secret, ...]) -> Token:
+    def is_user_token(self, authorization: tuple[Secret, ...]) -> bool:
+        """Whether a user is behind the token that a call carries."""
+        return caller(self.read_token(authorization).claims) is Caller.USER
+
+    def read_token(self, authorization: tuple[Secret, ...]) -> Token:
+        """The token that a call carries; from memory where it came before. Never raises."""
         if len(authorization) == 1:
             digest = sha256(authorization[0].reveal()).digest()
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Final, Protocol
 
 # Reasons, as stored and reported; docs/verdicts.md tells what to do about each.
@@ -57,6 +56,11 @@ class Blindness:
         found = self._open.get(identifier)
         return None if found is None else found.program
 
+    def program_name(self, identifier: str) -> str | None:
+        """The name of the program behind a followed connection, as far as it is known by now."""
+        found = self.program(identifier)
+        return found.result() if found is not None and found.done() and not found.cancelled() else None
+
     def saw_hello(self, identifier: str) -> None:
         """The client began TLS with us."""
         self._set(identifier, NO_REQUEST)
@@ -81,9 +85,9 @@ class Blindness:
 
     def close(self, identifier: str) -> None:
         """The client is gone."""
+        program = self.program_name(identifier)
         found = self._open.pop(identifier, None)
         if found is not None and not found.seen:
-            program = found.program.result() if found.program.done() and not found.program.cancelled() else None
             self._note(found.host, found.user_agent, program, found.reason)
 
     def flush(self) -> None:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from mitmproxy import connection, ctx, exceptions, http, tls  # noqa: TID251
-from mitmproxy.addonmanager import Loader  # noqa: TID251
+from mitmproxy import connection, ctx, exceptions, http, tls
+from mitmproxy.addonmanager import Loader
 
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges import (
@@ -35,6 +35,7 @@ from mfa_audit.programs import Programs
 from mfa_audit.sources.blindness import Blindness
 from mfa_audit.sources.bodies import BODY_LIMIT, decode
 from mfa_audit.sources.calls import decode_text
+from mfa_audit.sources.options import RECORDING_OPTIONS, TESTS, add_options
 from mfa_audit.store.recorder import PATIENCE, Recorder
 from mfa_audit.store.retention import Retention
 from mfa_audit.store.sessions import Session
@@ -43,29 +44,15 @@ logger = logging.getLogger("mfa_audit")
 
 _REQUEST: Final = {name.encode(): field for name, field in REQUEST_HEADERS.items()}
 _RESPONSE: Final = {name.encode(): field for name, field in RESPONSE_HEADERS.items()}
-# A change of any of these starts a new recording.
-_RECORDING_OPTIONS: Final = (
-    "mfa_audit_db",
-    "mfa_audit_validate",
-    "mfa_audit_enforce",
-    "mfa_audit_users",
-    "mfa_audit_synchronous",
-    "mfa_audit_keep_calls",
-    "mfa_audit_keep_totals",
-)
 _HOSTS_REMEMBERED: Final = 1_000
-
-# Asked for by the user with --validate and --enforce: the header, its value, and the methods it may be added to.
-# MS-Enforce-MFA makes the server refuse, so it is kept to calls that change nothing.
-_TESTS: Final = {
-    "mfa_audit_validate": ("ValidateMfa", "true", None),
-    "mfa_audit_enforce": ("MS-Enforce-MFA", "True", ("GET", "HEAD")),
-}
 
 
 class _Asked(NamedTuple):
     """The first look at a request."""
 
+    connection: str
+    at: float
+    method: str
     host: str
     path: str
     authorization: tuple[Secret, ...]
@@ -92,46 +79,7 @@ class PartnerCenterMfa:
     # -- life -------------------------------------------------------------------------------------------------
 
     def load(self, loader: Loader) -> None:
-        loader.add_option(
-            "mfa_audit_db",
-            str,
-            "",
-            "The audit database. Empty: audit.db in your data folder, as `mfa-audit` uses.",
-        )
-        loader.add_option(
-            "mfa_audit_hosts",
-            Sequence[str],
-            [],
-            "Further API hosts to audit, by name.",
-        )
-        loader.add_option(
-            "mfa_audit_validate",
-            bool,
-            False,
-            "Ask Partner Center whether each user token is MFA compliant (adds ValidateMfa: true to calls).",
-        )
-        loader.add_option(
-            "mfa_audit_enforce",
-            bool,
-            False,
-            "Ask Partner Center to refuse user tokens without MFA (adds MS-Enforce-MFA: True to GET and HEAD).",
-        )
-        loader.add_option(
-            "mfa_audit_users",
-            str,
-            "name",
-            "How users are stored: by name, under a pseudonym, or not at all (none).",
-            choices=[mode.value for mode in Mode],
-        )
-        loader.add_option(
-            "mfa_audit_synchronous",
-            str,
-            "normal",
-            "normal: recorded calls survive the end of the process; full: also a power failure, at the disk's speed.",
-            choices=["normal", "full"],
-        )
-        loader.add_option("mfa_audit_keep_calls", int, 90, "Days to keep single calls.")
-        loader.add_option("mfa_audit_keep_totals", int, 400, "Days to keep hourly totals.")
+        add_options(loader)
 
     def configure(self, updated: set[str]) -> None:
         if not any(name.startswith("mfa_audit_") for name in updated):
@@ -140,14 +88,16 @@ class PartnerCenterMfa:
         hosts = tuple(host.lower().rstrip(".") for host in options.mfa_audit_hosts)
         for host in hosts:
             if not HOST_NAME.fullmatch(host):
-                raise exceptions.OptionsError(f"mfa_audit_hosts: {host!r} is not a host name such as api.example.com")
+                raise exceptions.OptionsError(
+                    f"mfa_audit_hosts: {host!r} is not a host name such as api.example.com"
+                )
         if options.mfa_audit_keep_calls < 1 or options.mfa_audit_keep_totals < options.mfa_audit_keep_calls:
             raise exceptions.OptionsError(
                 "mfa_audit_keep_calls must be 1 or more, and mfa_audit_keep_totals not less than it"
             )
         self._further = hosts
         self._hosts.clear()
-        settings = tuple(getattr(options, name) for name in _RECORDING_OPTIONS)
+        settings = tuple(getattr(options, name) for name in RECORDING_OPTIONS)
         if settings != self._settings:
             self._open()
             self._settings = settings
@@ -177,12 +127,16 @@ class PartnerCenterMfa:
         if self.recorder is None:
             return
         logger.info("mfa-audit records to %s.", self.recorder.path)
-        for name, (header, value, _) in _TESTS.items():
+        for name, (header, value, _) in TESTS.items():
             if getattr(ctx.options, name):
                 logger.warning("mfa-audit adds %s: %s to calls, as %s asks.", header, value, name)
 
     def done(self) -> None:
         if self.recorder is not None:
+            for asked in self._asked.values():  # what was asked will not be answered any more
+                program = self._blindness.program_name(asked.connection)
+                self.recorder.record(self._judge.observe(_exchange(asked, None, program)))
+            self._asked.clear()
             self._blindness.flush()
             stopped = ctx.master.should_exit.is_set()
             self.recorder.close("stopped" if stopped else "unloaded")
@@ -206,13 +160,13 @@ class PartnerCenterMfa:
             return None
         if flow.response.status_code == 401 and _is_small(flow.response):
             return None
-        return self._record(flow)
+        return self._record(flow.id, flow.response)
 
     def response(self, flow: http.HTTPFlow) -> Awaitable[object] | None:
-        return self._record(flow) if flow.id in self._asked else None
+        return self._record(flow.id, flow.response) if flow.id in self._asked else None
 
     def error(self, flow: http.HTTPFlow) -> Awaitable[object] | None:
-        return self._record(flow) if flow.id in self._asked else None
+        return self._record(flow.id, None) if flow.id in self._asked else None
 
     def _look(self, flow: http.HTTPFlow, host: str) -> None:
         request = flow.request
@@ -229,7 +183,7 @@ class PartnerCenterMfa:
             return  # a browser asks whether it may call (CORS preflight): no call yet
         self._blindness.saw_request(flow.client_conn.id)
         secrets = tuple(authorization)
-        for option, (header, value_, methods) in _TESTS.items():
+        for option, (header, value_, methods) in TESTS.items():
             if (
                 secrets
                 and getattr(ctx.options, option)
@@ -240,33 +194,38 @@ class PartnerCenterMfa:
                 request.headers[header] = value_
                 tested = True
         path = request.data.path.partition(b"?")[0].decode("latin-1")
-        self._asked[flow.id] = _Asked(host, path, secrets, parts, tested)
+        self._asked[flow.id] = _Asked(
+            flow.client_conn.id, request.timestamp_start, request.method, host, path, secrets, parts, tested
+        )
 
-    def _record(self, flow: http.HTTPFlow) -> Awaitable[object] | None:
+    def _record(self, flow_id: str, response: http.Response | None) -> Awaitable[object] | None:
         """Record the call; what is returned waits until it is on disk (20 ms at most)."""
         try:
-            asked = self._asked.pop(flow.id)
+            asked = self._asked.pop(flow_id)
             if self.recorder is None:
                 return None
-            program = self._blindness.program(flow.client_conn.id)
+            program = self._blindness.program(asked.connection)
             if program is not None and not program.done():
-                return self._record_with(program, flow, asked)
-            return self.recorder.record(
-                self._judge.observe(_exchange(flow, asked, program.result() if program else None))
+                return self._record_with(program, asked, response)
+            saved = self.recorder.record(
+                self._judge.observe(_exchange(asked, response, program.result() if program else None))
             )
+            return None if saved is None else saved.wait()
         except Exception as error:
             self._fail(error)
             return None
 
-    async def _record_with(self, program: asyncio.Future[str | None], flow: http.HTTPFlow, asked: _Asked) -> None:
+    async def _record_with(
+        self, program: asyncio.Future[str | None], asked: _Asked, response: http.Response | None
+    ) -> None:
         """The same for the first call of a connection whose process is still being looked up."""
         try:
             await asyncio.wait([program], timeout=PATIENCE)
             name = program.result() if program.done() else None
             assert self.recorder is not None  # noqa: S101 - _record looked
-            saved = self.recorder.record(self._judge.observe(_exchange(flow, asked, name)))
+            saved = self.recorder.record(self._judge.observe(_exchange(asked, response, name)))
             if saved is not None:
-                await saved
+                await saved.wait()
         except Exception as error:
             self._fail(error)
 
@@ -358,12 +317,13 @@ class PartnerCenterMfa:
     def _say_captures(self, flow: http.HTTPFlow) -> None:
         if not self._said_captures and not flow.is_replay:
             self._said_captures = True
-            logger.warning("mfa-audit records live traffic only: audit a capture with `mfa-audit import FILE`.")
+            logger.warning(
+                "mfa-audit records live traffic only: audit a capture with `mfa-audit import FILE`."
+            )
 
 
-def _exchange(flow: http.HTTPFlow, asked: _Asked, program: str | None) -> Exchange:
+def _exchange(asked: _Asked, response: http.Response | None, program: str | None) -> Exchange:
     parts: dict[str, Any] = dict(asked.parts)
-    response = flow.response
     if response is not None:
         for raw, value in response.headers.fields:
             field = _RESPONSE.get(raw.lower())
@@ -375,8 +335,8 @@ def _exchange(flow: http.HTTPFlow, asked: _Asked, program: str | None) -> Exchan
         if response.status_code == 401 and content and len(content) <= BODY_LIMIT:
             parts["body"] = decode(content, response.headers.get("content-encoding", ""))
     return Exchange(
-        at=flow.request.timestamp_start,
-        method=flow.request.method,
+        at=asked.at,
+        method=asked.method,
         host=asked.host,
         path=asked.path,
         authorization=asked.authorization,

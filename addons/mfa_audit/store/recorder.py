@@ -16,16 +16,17 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from mfa_audit.judging.observations import Observation
-from mfa_audit.store import files, schema
+from mfa_audit.store import files
 from mfa_audit.store.retention import Retention
 from mfa_audit.store.rows import Rows, rejudge
 from mfa_audit.store.sessions import BEAT, Session
+from mfa_audit.store.sleep import find_sleep, read_clocks
 
 logger = logging.getLogger("mfa_audit")
 
@@ -85,7 +86,9 @@ class Recorder:
         self._deadline = float("inf")
         self._writer = threading.Thread(target=self._write_until_closed, name="mfa-audit-writer", daemon=True)
         self._writer.start()
-        self._keeper = threading.Thread(target=self._checkpoint_until_closed, name="mfa-audit-keeper", daemon=True)
+        self._keeper = threading.Thread(
+            target=self._checkpoint_until_closed, name="mfa-audit-keeper", daemon=True
+        )
         self._closed = threading.Event()
         self._keeper.start()
 
@@ -101,8 +104,8 @@ class Recorder:
         """Whether rows wait in memory because the database does not take them."""
         return self._behind_since is not None
 
-    def record(self, observation: Observation) -> Awaitable[object] | None:
-        """Take one call. Awaiting the result returns once the call is on disk, or after 20 ms; None: do not wait."""
+    def record(self, observation: Observation) -> asyncio.Event | None:
+        """Take one call. The event is set once the call is on disk, or after 20 ms; None: do not wait."""
         with self._lock:
             batch = self._batch
             waiting = len(self._pending) + len(batch.observations)
@@ -118,7 +121,7 @@ class Recorder:
             loop = self._loop = asyncio.get_running_loop()
             batch.saved = asyncio.Event()
             batch.patience = loop.call_later(PATIENCE, self._fall_behind, batch.saved)
-        return batch.saved.wait()
+        return batch.saved
 
     def note_not_audited(
         self, at: float, host: str, user_agent: str | None, program: str | None, reason: str
@@ -176,7 +179,9 @@ class Recorder:
         since, self._behind_since = self._behind_since, None
         if since is not None and self.lost > self._lost_before:
             lost = self.lost - self._lost_before
-            self._notes.append(partial(_insert_gap, started=since, ended=time.time(), reason="behind", lost=lost))
+            self._notes.append(
+                partial(_insert_gap, started=since, ended=time.time(), reason="behind", lost=lost)
+            )
             self._wake.set()
 
     # -- in the writer thread ---------------------------------------------------------------------------------
@@ -214,10 +219,10 @@ class Recorder:
             timeout = 0.0
         else:
             timeout = max(0.0, self._next_beat - time.monotonic())
-        before = _clocks()
+        before = read_clocks()
         self._wake.wait(timeout)
         self._wake.clear()
-        slept = _slept(before, timeout)
+        slept = find_sleep(before, timeout)
         if slept is not None:
             self._notes.append(partial(_insert_gap, started=slept[0], ended=slept[1], reason="slept", lost=0))
         try:
@@ -405,19 +410,3 @@ def _insert_gap(rows: Rows, *, started: float, ended: float, reason: str, lost: 
         "INSERT INTO gaps (session_id, started, ended, reason, lost) VALUES (?, ?, ?, ?, ?)",
         [rows.session_id, round(started * 1000), round(ended * 1000), reason, lost],
     )
-
-
-def _clocks() -> tuple[float, float]:
-    """Wall clock, and a clock that goes on while the machine sleeps and that nobody sets (else the wall clock)."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)
-    if hasattr(time, "CLOCK_MONOTONIC_RAW"):  # macOS: no such clock
-        return time.time(), time.time()
-    return time.time(), time.monotonic()  # Windows
-
-
-def _slept(since: tuple[float, float], timeout: float) -> tuple[float, float] | None:
-    """From when to when the machine slept, if a wait of `timeout` seconds took more than two beats longer."""
-    now = _clocks()
-    overslept = now[1] - since[1] - timeout
-    return (now[0] - overslept, now[0]) if overslept > 2 * BEAT else None

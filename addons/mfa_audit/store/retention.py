@@ -49,7 +49,7 @@ class Retention:
         return time.monotonic() >= self._next_round
 
     def step(self, connection: sqlite3.Connection) -> None:
-        """Delete a few rows if a round is due; an hour passes after a round has found nothing more. Raises sqlite3.Error."""
+        """Delete a few rows if a round is due; once nothing is left, an hour passes. Raises sqlite3.Error."""
         if not self.is_due():
             return
         self._next_round = time.monotonic() + _RETRY  # should the database refuse

@@ -24,6 +24,8 @@ DAY_MS: Final = 24 * HOUR_MS
 # every call would otherwise fill the disk; past the bound new ones share one row, and the session counts them.
 LIMITS: Final = {"clients": 5_000, "programs": 5_000, "operations": 5_000, "users": 50_000, "tokens": 400_000}
 OTHER: Final = "(other)"
+# Tokens with readable claims and a row of their own: those that can be judged anew.
+NOT_FOLDED: Final = f"claims <> '{{}}' AND key NOT LIKE '{OTHER}:%'"
 _REMEMBERED: Final = 100_000
 
 _INSERT_CALL: Final = (
@@ -72,7 +74,9 @@ class Rows:
             client = self._client_id(seen.client)
             token = self._token_id(seen.token)
             program = (
-                schema.UNKNOWN_PROGRAM_ID if seen.program is None else self._named_id("programs", seen.program)
+                schema.UNKNOWN_PROGRAM_ID
+                if seen.program is None
+                else self._named_id("programs", seen.program)
             )
             operation = self._named_id("operations", seen.operation)
             flags = (
@@ -190,7 +194,9 @@ class Rows:
             found = self._find_client(stored)
         if found is None:
             tool_id = tool_row_id(self.connection, stored)
-            name = stored.user_agent or stored.application or stored.client or stored.app_id or "unnamed client"
+            name = (
+                stored.user_agent or stored.application or stored.client or stored.app_id or "unnamed client"
+            )
             found = self._insert("clients", {"tool_id": tool_id, "name": name, **stored._asdict()})
         return self._remember("clients", client, found)
 
@@ -275,7 +281,8 @@ def rejudge(connection: sqlite3.Connection) -> None:
     from mfa_audit.judging.verdicts import judge
 
     stale = connection.execute(
-        "SELECT id, form, claims FROM tokens WHERE rules <> ? AND key NOT LIKE ?", [RULES_VERSION, f"{OTHER}:%"]
+        f"SELECT id, form, claims FROM tokens WHERE rules <> ? AND {NOT_FOLDED}",  # noqa: S608
+        [RULES_VERSION],
     ).fetchall()
     if not stale:
         return
@@ -289,5 +296,6 @@ def rejudge(connection: sqlite3.Connection) -> None:
         "SELECT id, app_id, application, client, user_agent, sdk_version FROM clients"
     ).fetchall():
         connection.execute(
-            "UPDATE clients SET tool_id = ? WHERE id = ?", [tool_row_id(connection, Client(*values)), identifier]
+            "UPDATE clients SET tool_id = ? WHERE id = ?",
+            [tool_row_id(connection, Client(*values)), identifier],
         )

@@ -1,0 +1,88 @@
+"""`mfa-audit report`: which tools call Partner Center without MFA."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from mfa_audit.audit import EXIT_CODES, report_on
+from mfa_audit.commands import database_option, quiet_option
+from mfa_audit.commands.output import open_in_browser, write_file
+from mfa_audit.commands.settings import names_option, read_settings, strict_option, users_option
+from mfa_audit.commands.terminal import print_report, say, write
+from mfa_audit.folders import default_database
+from mfa_audit.formats import FORMATS, render
+from mfa_audit.judging.verdicts import Answer
+from mfa_audit.periods import DEFAULT_SINCE, read_period
+
+
+@click.command(epilog="Example: mfa-audit report --since 7d --format html --output report.html")
+@database_option(multiple=True)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(list(FORMATS)),
+    default="table",
+    show_default=True,
+    help="How to write the report.",
+)
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead of stdout."
+)
+@click.option("--open", "open_", is_flag=True, help="Show the report as HTML in your browser.")
+@click.option(
+    "--since", default=DEFAULT_SINCE, show_default=True, help="From when: 24h, 7d, 2026-11-01, all."
+)
+@click.option("--until", help="Until when: 24h (ago), 2026-11-08. Default: now.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["no", "unclear"]),
+    default="unclear",
+    show_default=True,
+    help="`no`: exit 0 also when the answer is unclear.",
+)
+@names_option
+@users_option
+@strict_option
+@quiet_option
+@click.argument(
+    "more_databases", metavar="[DB]...", nargs=-1, type=click.Path(path_type=Path, dir_okay=False)
+)
+def command(
+    databases: tuple[Path, ...],
+    format_: str,
+    output: Path | None,
+    open_: bool,
+    since: str,
+    until: str | None,
+    fail_on: str,
+    names: Path | None,
+    users: str | None,
+    strict: bool,
+    quiet: bool,
+    more_databases: tuple[Path, ...],
+) -> int:
+    """Say which tools call Partner Center without MFA, and what to change.
+
+    Several databases are reported as one: give --db more than once, or name them one after the other.
+
+    Exit codes: 0 yes, 1 no, 3 cannot tell yet, 2 wrong usage or failure.
+    """
+    period = read_period(since, until, datetime.now(UTC))
+    chosen = (*databases, *more_databases) or (default_database(),)
+    report = report_on(chosen, period, read_settings(names, users, strict, format_))
+    if open_:
+        open_in_browser(render("html", report), quiet=quiet)
+    elif output is not None:
+        write_file(output, render(format_, report))
+        say(f"Wrote {output}", quiet=quiet)
+    elif format_ == "table":
+        print_report(report, sys.stdout)
+    else:
+        write(render(format_, report), sys.stdout)
+    if report.answer is Answer.UNCLEAR and fail_on == "no":
+        return 0
+    return EXIT_CODES[report.answer]

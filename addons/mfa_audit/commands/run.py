@@ -1,0 +1,151 @@
+"""`mfa-audit run`: a command through the recording proxy, and the report on its calls."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from mfa_audit import bypasses
+from mfa_audit.audit import EXIT_CODES, report_on_recording
+from mfa_audit.certificates import create
+from mfa_audit.commands import database_option, quiet_option
+from mfa_audit.commands.recording import EXIT_OPTIONS, read_listen, recording_options, signals_to
+from mfa_audit.commands.settings import names_option, read_settings, strict_option
+from mfa_audit.commands.terminal import print_report, say
+from mfa_audit.environment import child_environment
+from mfa_audit.errors import AuditError
+from mfa_audit.judging.verdicts import Answer
+from mfa_audit.proxy import DEFAULT_HOST, ProxySettings, check_hosts, serve
+from mfa_audit.store.recorder import Recorder
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog="Example: mfa-audit run -- pwsh ./nightly-sync.ps1",
+)
+@click.option(
+    "--listen", metavar="HOST:PORT", help="Where the proxy listens. Default: a free port on 127.0.0.1."
+)
+@database_option()
+@recording_options
+@click.option(
+    "--exit-code",
+    type=click.Choice(EXIT_OPTIONS),
+    default="command",
+    show_default=True,
+    help="Whose failure comes first: the command's own exit code, or always the report's.",
+)
+@click.option(
+    "--fail-on",
+    type=click.Choice(["no", "unclear"]),
+    default="unclear",
+    show_default=True,
+    help="`no`: exit 0 also when the answer is unclear.",
+)
+@names_option
+@strict_option
+@quiet_option
+@click.argument("command_line", metavar="-- COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
+def command(
+    listen: str | None,
+    database: Path,
+    hosts: tuple[str, ...],
+    validate: bool,
+    enforce: bool,
+    users: str,
+    extra: tuple[str, ...],
+    exit_code: str,
+    fail_on: str,
+    names: Path | None,
+    strict: bool,
+    quiet: bool,
+    command_line: tuple[str, ...],
+) -> int:
+    """Run a command through the recording proxy and judge its calls to Partner Center.
+
+    The command's environment is set so that its HTTPS goes through the proxy and trusts it; nothing else on the
+    machine changes. The report goes to stderr: stdout is the command's.
+
+    Exit codes: the command's own if it is not 0, else 0 yes, 1 no, 3 cannot tell yet; 2 wrong usage or failure.
+    """
+    host, port = read_listen(listen) if listen else (DEFAULT_HOST, 0)
+    further = check_hosts(hosts)
+    settings = read_settings(names, None, strict)
+    program = shutil.which(command_line[0])
+    if program is None:
+        raise AuditError(f"there is no program {command_line[0]}. Give its path, or check PATH.")
+    folder = Path(tempfile.mkdtemp(prefix="mfa-audit-run-"))  # mode 0700
+    try:
+        proxy_settings = ProxySettings(
+            "run",
+            database,
+            create(folder / "authority", further),
+            host,
+            port,
+            further,
+            validate,
+            enforce,
+            users,
+            extra,
+        )
+        recorder, status = asyncio.run(_run([program, *command_line[1:]], proxy_settings, folder, quiet))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    report = report_on_recording(recorder, settings)
+    if not quiet:
+        print_report(report, sys.stderr)
+        if not report.totals.requests and not report.totals.without_token and not report.not_audited:
+            say("No call reached the proxy. Programs that do not look at its variables:")
+            for kind in bypasses.KINDS:
+                say(f"  - {kind}")
+    if status and exit_code == "command":
+        return status
+    return 0 if report.answer is Answer.UNCLEAR and fail_on == "no" else EXIT_CODES[report.answer]
+
+
+async def _run(
+    arguments: list[str], proxy_settings: ProxySettings, folder: Path, quiet: bool
+) -> tuple[Recorder, int]:
+    child: asyncio.subprocess.Process | None = None
+    stops: list[int] = []
+
+    def pass_on(number: int) -> None:
+        # A terminal sends its Ctrl-C to every process in the foreground, so the child has had it already.
+        if number == signal.SIGINT or number == getattr(signal, "SIGBREAK", None):
+            return
+        stops.append(number)
+        if child is not None and child.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                if len(stops) > 1:
+                    child.kill()
+                else:
+                    child.send_signal(number)
+
+    with signals_to(pass_on):
+        async with serve(proxy_settings) as proxy:
+            environment = child_environment(
+                os.environ,
+                proxy_url=proxy.url,
+                authority_pem=proxy_settings.authority.certificate_file,
+                folder=folder / "trust",
+                api_hosts=proxy_settings.hosts,
+                say=lambda text: say(text, quiet=quiet),
+            )
+            for warning in bypasses.warnings_for(arguments, environment):
+                say(warning, quiet=quiet)
+            try:
+                child = await asyncio.create_subprocess_exec(*arguments, env=environment)
+            except OSError as error:
+                raise AuditError(f"cannot start {arguments[0]}: {error.strerror}.") from None
+            if stops:
+                pass_on(stops.pop())
+            status = await child.wait()
+    return proxy.recorder, status if status >= 0 else 128 - status

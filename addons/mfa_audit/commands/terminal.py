@@ -1,0 +1,41 @@
+"""What commands share in talking to a person: where a report goes, in which width and colour."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from typing import TextIO
+
+import click
+
+from mfa_audit.formats import render
+from mfa_audit.reports import Report
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Colour only on a terminal, and not where NO_COLOR is set to anything (no-color.org) or the terminal is dumb."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def width_of(stream: TextIO) -> int:
+    """The terminal's columns; 80 for a file or a pipe."""
+    return shutil.get_terminal_size((80, 24)).columns if stream.isatty() else 80
+
+
+def print_report(report: Report, stream: TextIO) -> None:
+    """The table, as `stream` can show it."""
+    text = render("table", report, width=width_of(stream), colour=wants_colour(stream))
+    write(text, stream)
+
+
+def write(text: str, stream: TextIO) -> None:
+    """Write text that a console's code page may not hold (Windows): what it cannot show becomes `?`."""
+    encoding = stream.encoding or "utf-8"
+    click.echo(text.encode(encoding, "replace").decode(encoding), file=stream, nl=False)
+
+
+def say(text: str, *, quiet: bool = False) -> None:
+    """A line of talk on stderr."""
+    if not quiet:
+        write(text + "\n", sys.stderr)

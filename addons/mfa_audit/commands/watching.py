@@ -1,0 +1,67 @@
+"""What `proxy` says while it runs: a line per newly seen tool and per changed verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from mfa_audit.audit import report_on_recording
+from mfa_audit.commands.terminal import say
+from mfa_audit.errors import AuditError
+from mfa_audit.formats.printable import line
+from mfa_audit.formats.words import VERDICTS
+from mfa_audit.judging.verdicts import REASONS, Verdict
+from mfa_audit.reports import Report, ToolRow
+from mfa_audit.store.recorder import Recorder
+from mfa_audit.summary import Settings
+
+_PAUSE = 1.0  # seconds between two looks, at least
+_SHARE = 0.05  # of the time may go into looking
+
+
+class Watch:
+    """Remembers what has been said, and finds what is new in a report."""
+
+    def __init__(self) -> None:
+        self._said: dict[tuple[str, str | None, str | None], Verdict] = {}
+        self._unread: set[tuple[str | None, str | None, str]] = set()
+
+    def lines(self, report: Report) -> list[str]:
+        """A line for each tool that is new or whose verdict has changed, and for each new blind spot."""
+        found = []
+        for row in report.tools:
+            key = (row.name, row.app_id, row.program)
+            before = self._said.get(key)
+            if before is not row.verdict:
+                self._said[key] = row.verdict
+                found.append(_line(row, before))
+        for unread in report.not_audited:
+            spot = (unread.program, unread.user_agent, unread.reason)
+            if spot not in self._unread:
+                self._unread.add(spot)
+                who = line(unread.program or unread.user_agent or "a client")
+                found.append(f"Seen but unreadable: {who} ({unread.reason})")
+        return found
+
+
+def _line(row: ToolRow, before: Verdict | None) -> str:
+    now = VERDICTS[row.verdict]
+    verdict = now if before is None else f"{VERDICTS[before]} -> {now}"
+    why = REASONS[row.reasons[0]].title if row.reasons and row.reasons[0] in REASONS else ""
+    return f"{verdict}: {line(row.title)}" + (f" - {why}" if why else "")
+
+
+async def watch(recorder: Recorder, settings: Settings, *, quiet: bool) -> None:
+    """Say what is new until cancelled. Reads the recording's own report, so that no verdict is passed twice."""
+    seen = Watch()
+    pause = _PAUSE
+    while not quiet:
+        await asyncio.sleep(pause)
+        started = time.monotonic()
+        try:
+            report = await asyncio.to_thread(report_on_recording, recorder, settings)
+        except AuditError:
+            continue  # locked or gone for a moment: the recorder says so itself
+        for text in seen.lines(report):
+            say(text)
+        pause = max(_PAUSE, (time.monotonic() - started) / _SHARE)

@@ -1,0 +1,218 @@
+"""The recording proxy: mitmproxy in this process, opened for Partner Center only."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NoReturn
+
+from mitmproxy import addons, exceptions, master, options
+
+from mfa_audit.certificates import Authority
+from mfa_audit.errors import AuditError
+from mfa_audit.exchanges import API_DOMAIN, API_HOSTS, HOST_NAME
+from mfa_audit.formats.printable import line
+from mfa_audit.sources.live import PartnerCenterMfa
+from mfa_audit.store.recorder import Recorder
+
+DEFAULT_HOST: Final = "127.0.0.1"
+DEFAULT_PORT: Final = 8080
+_START_SECONDS: Final = 30
+
+# What mfa-audit decides itself, and which of its options to use instead.
+_RESERVED: Final = {
+    "allow_hosts": "only Partner Center's hosts are opened; add an API host with --host",
+    "confdir": "the certificate authority is mfa-audit's own",
+    "listen_host": "use --listen HOST:PORT",
+    "listen_port": "use --listen HOST:PORT",
+    "mfa_audit_db": "use --db PATH",
+    "mfa_audit_hosts": "use --host NAME",
+    "mfa_audit_validate": "use --validate",
+    "mfa_audit_enforce": "use --enforce",
+    "mfa_audit_users": "use --users",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySettings:
+    """How to record. `kind` as in Session; port 0 takes a free one; `extra` are NAME=VALUE for mitmproxy's options."""
+
+    kind: str
+    database: Path
+    authority: Authority
+    host: str = DEFAULT_HOST
+    port: int = DEFAULT_PORT
+    hosts: tuple[str, ...] = ()
+    validate: bool = False
+    enforce: bool = False
+    users: str = "name"
+    extra: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A proxy that listens. `url` is what a client is given."""
+
+    host: str
+    port: int
+    recorder: Recorder
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+
+class _Master(master.Master):
+    """mitmproxy's master that says when it is ready, and keeps what went wrong until then.
+
+    Not mitmproxy's DumpMaster: its error check ends the process with 1, and its log may use stdout.
+    """
+
+    def __init__(self, opts: options.Options) -> None:
+        super().__init__(opts)
+        self.ready = asyncio.Event()
+
+    async def running(self) -> None:
+        await super().running()
+        self.ready.set()
+
+
+class _StartLog(logging.Handler):
+    """Keeps mitmproxy's error messages of the start; later ones may quote a request, and are never shown."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+def allowed_hosts(hosts: Sequence[str]) -> list[str]:
+    """mitmproxy's `allow_hosts` for Partner Center's and these further hosts: all others are tunnelled unopened."""
+    names = [re.escape(host) for host in (*API_HOSTS, *hosts)]
+    return [rf"^{name}:\d+$" for name in (*names, rf"[^:/]+\.{re.escape(API_DOMAIN)}")]
+
+
+def check_hosts(hosts: Sequence[str]) -> tuple[str, ...]:
+    """Further API hosts in lower case. Raises AuditError for what is no host name."""
+    names = tuple(host.lower().rstrip(".") for host in hosts)
+    for name in names:
+        if not HOST_NAME.fullmatch(name):
+            raise AuditError(f"--host {line(name)!r} is not a host name such as api.example.com.")
+    return names
+
+
+@contextlib.asynccontextmanager
+async def serve(settings: ProxySettings) -> AsyncIterator[Proxy]:
+    """A proxy that records for as long as the context lasts.
+
+    Raises AuditError before any traffic is taken: for an option that mitmproxy does not know or take, a port in
+    use, an unusable database.
+    """
+    log = _StartLog()
+    logging.getLogger().addHandler(log)
+    addon = PartnerCenterMfa(settings.kind)
+    running: asyncio.Task[None] | None = None
+    try:
+        machine = _configure(settings, addon)
+        _mute()
+        running = asyncio.create_task(machine.run())
+        await _wait_until_ready(machine, running, log, settings)
+        address = machine.addons.get("proxyserver").listen_addrs()[0]
+        logging.getLogger().removeHandler(log)
+        assert addon.recorder is not None  # noqa: S101 - configuring opened it, or raised
+        yield Proxy(address[0], address[1], addon.recorder)
+    finally:
+        logging.getLogger().removeHandler(log)
+        if running is not None:
+            await _stop(machine, running)
+        if addon.recorder is not None:
+            addon.recorder.close()
+
+
+def _configure(settings: ProxySettings, addon: PartnerCenterMfa) -> _Master:
+    opts = options.Options()
+    machine = _Master(opts)
+    # Ours first: it must see each request before any addon that reroutes or rewrites it.
+    machine.addons.add(addon, *addons.default_addons())
+    try:
+        opts.update(
+            confdir=str(settings.authority.confdir),
+            listen_host=settings.host,
+            listen_port=settings.port,
+            allow_hosts=allowed_hosts(settings.hosts),
+            # A large body goes on to the client as it comes.
+            stream_large_bodies="1m",
+            # A leaf that copied names from the server's certificate would break the authority's constraints.
+            upstream_cert=False,
+            onboarding=False,
+        )
+        _set_extra(opts, settings.extra)
+        opts.update(
+            mfa_audit_hosts=list(settings.hosts),
+            mfa_audit_validate=settings.validate,
+            mfa_audit_enforce=settings.enforce,
+            mfa_audit_users=settings.users,
+            mfa_audit_db=str(settings.database),
+        )
+    except exceptions.OptionsError as error:
+        raise AuditError(line(str(error), 1_000)) from None
+    return machine
+
+
+def _set_extra(opts: options.Options, extra: Sequence[str]) -> None:
+    """Apply `--set NAME=VALUE`. mitmproxy ignores unknown names and bad choices without a word; we do not."""
+    names = [spec.partition("=")[0] for spec in extra]
+    for name in names:
+        if name in _RESERVED:
+            _refuse(name, _RESERVED[name])
+    opts.set(*extra, defer=True)
+    for name in names:
+        if name in opts.deferred:
+            _refuse(name, "mitmproxy has no such option; see docs.mitmproxy.org, Options")
+        choices = opts._options[name].choices
+        if choices and getattr(opts, name) not in choices:
+            _refuse(name, f"it must be one of {', '.join(map(str, choices))}")
+
+
+def _refuse(name: str, why: str) -> NoReturn:
+    raise AuditError(f"--set {line(name)}: {why}.")
+
+
+def _mute() -> None:
+    """mitmproxy lets every library log at DEBUG; a library's debug message may quote a header."""
+    logging.getLogger().setLevel(logging.WARNING)
+
+
+async def _wait_until_ready(
+    machine: _Master, running: asyncio.Task[None], log: _StartLog, settings: ProxySettings
+) -> None:
+    ready = asyncio.create_task(machine.ready.wait())
+    await asyncio.wait([ready, running], timeout=_START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+    ready.cancel()
+    server = machine.addons.get("proxyserver")
+    if machine.ready.is_set() and server.listen_addrs() and not running.done():
+        return
+    trouble = " ".join(log.messages) or "mitmproxy did not start."
+    if "address already in use" in trouble.lower() or "10048" in trouble:  # the latter on Windows
+        trouble = (
+            f"port {settings.port} on {settings.host} is in use; name another with --listen HOST:PORT, "
+            "or end the program that has it."
+        )
+    raise AuditError(line(trouble, 1_000))
+
+
+async def _stop(machine: _Master, running: asyncio.Task[None]) -> None:
+    """Free the port, end what is open, and let every addon finish."""
+    with contextlib.suppress(Exception):
+        await machine.addons.get("proxyserver").servers.update([])
+    machine.shutdown()
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(running, timeout=15)

@@ -1,0 +1,182 @@
+"""Which proxies of this user are running, so that other commands find them.
+
+A running proxy keeps a small JSON file in the user's state folder, and beside it a folder for what lives as
+long as it does. A file whose process is gone, or whose port nobody answers, is stale and is cleared away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import platformdirs
+import psutil
+
+from mfa_audit.errors import AuditError
+
+_SCHEMA_VERSION: Final = 1
+_CONNECT_SECONDS: Final = 1.0
+# A process's start as psutil tells it differs by fractions of a second from call to call on some systems.
+_SAME_START: Final = 2.0
+_WILDCARDS: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not listened on
+
+
+@dataclass(frozen=True, slots=True)
+class RunningProxy:
+    """A proxy that is listening now.
+
+    `host` and `port` as it listens; `authority` is its certificate's file; `hosts` the API hosts that it was
+    given beside Partner Center's own; `started` in seconds since 1970 (UTC). `folder` is private to the user
+    and is deleted with the record.
+    """
+
+    host: str
+    port: int
+    pid: int
+    authority: Path
+    database: Path
+    hosts: tuple[str, ...]
+    started: float
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        """What a client on this machine is given as its proxy."""
+        host = _WILDCARDS.get(self.host, self.host)
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+
+def default_folder() -> Path:
+    """Where the records are: below the user's own state folder."""
+    return platformdirs.user_state_path("mfa-audit", appauthor=False) / "running"
+
+
+@contextlib.contextmanager
+def announce(
+    host: str,
+    port: int,
+    *,
+    authority: Path,
+    database: Path,
+    hosts: Sequence[str] = (),
+    folder: Path | None = None,
+) -> Iterator[RunningProxy]:
+    """Let other commands find this process's proxy for as long as the context lasts.
+
+    Raises AuditError when the record cannot be written to `folder` (default: `default_folder`).
+    """
+    folder = default_folder() if folder is None else folder
+    record = folder / f"{os.getpid()}-{port}.json"
+    content = {
+        "schema_version": _SCHEMA_VERSION,
+        "host": host,
+        "port": port,
+        "pid": os.getpid(),
+        "process_started": psutil.Process().create_time(),
+        "authority": str(authority.absolute()),
+        "database": str(database.absolute()),
+        "hosts": list(hosts),
+        "started": time.time(),
+    }
+    try:
+        _make_private(folder)
+        _make_private(record.with_suffix(""))
+        _write(record, json.dumps(content).encode())
+    except OSError as error:
+        raise AuditError(
+            f"cannot note the running proxy in {folder} ({error.strerror or error}); "
+            "make that folder yours and writable"
+        ) from error
+    try:
+        yield _proxy_of(content, record)
+    finally:
+        _forget(record)
+
+
+def find(port: int | None = None, *, folder: Path | None = None) -> RunningProxy | None:
+    """The running proxy that was started last (of those on `port`), or None."""
+    found = [proxy for proxy in find_all(folder=folder) if port in (None, proxy.port)]
+    return found[0] if found else None
+
+
+def find_all(*, folder: Path | None = None) -> list[RunningProxy]:
+    """Every running proxy of this user, the latest first. Stale records are removed."""
+    found = []
+    for record in (default_folder() if folder is None else folder).glob("*.json"):
+        try:
+            content = json.loads(record.read_bytes())
+            proxy = _proxy_of(content, record)
+            alive = _is_process(proxy.pid, float(content["process_started"])) and _answers(proxy)
+        except (OSError, ValueError, TypeError, KeyError):
+            continue  # gone since, or another version's: not ours to judge
+        if alive:
+            found.append(proxy)
+        else:
+            _forget(record)
+    return sorted(found, key=lambda proxy: proxy.started, reverse=True)
+
+
+def _proxy_of(content: dict[str, Any], record: Path) -> RunningProxy:
+    if content["schema_version"] != _SCHEMA_VERSION:
+        raise ValueError("a record of another version")
+    return RunningProxy(
+        host=str(content["host"]),
+        port=int(content["port"]),
+        pid=int(content["pid"]),
+        authority=Path(content["authority"]),
+        database=Path(content["database"]),
+        hosts=tuple(map(str, content["hosts"])),
+        started=float(content["started"]),
+        folder=record.with_suffix(""),
+    )
+
+
+def _is_process(pid: int, started: float) -> bool:
+    try:
+        return abs(psutil.Process(pid).create_time() - started) < _SAME_START
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:
+        return True
+
+
+def _answers(proxy: RunningProxy) -> bool:
+    host = _WILDCARDS.get(proxy.host, proxy.host)
+    try:
+        socket.create_connection((host, proxy.port), _CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def _forget(record: Path) -> None:
+    with contextlib.suppress(OSError):
+        record.unlink(missing_ok=True)
+    shutil.rmtree(record.with_suffix(""), ignore_errors=True)
+
+
+def _make_private(folder: Path) -> None:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if os.name == "posix":
+        folder.chmod(0o700)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """In one step, so that a reader never sees half a record (mkstemp makes the file with mode 0600)."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

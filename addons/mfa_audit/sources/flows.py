@@ -1,0 +1,193 @@
+"""mitmproxy's flow files. The only reader of captures that knows mitmproxy, and it loads it only for old
+formats.
+
+A flow file is a row of tnetstrings (`12:hello world!,`: length, colon, data, type), one dictionary a flow.
+Each length is known before its data is read, so a flow that cannot be read is passed over, and bodies are
+never parsed. Flows of the current format take the short way of this module; all others, and all that the
+short way stumbles over, are migrated and read by mitmproxy's own code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from mfa_audit.exchanges import Exchange
+from mfa_audit.sources import bodies, calls, netstrings
+from mfa_audit.sources.calls import Answer, Reading, Request, SkipError
+from mfa_audit.sources.tapes import Tape
+
+# mitmproxy's FLOW_FORMAT_VERSION since 10.1, which the short way knows; a test compares.
+CURRENT: Final = 21
+# A flow longer than this is read without its bodies; what then is still longer is no flow of a call.
+WHOLE: Final = 4 * 1024 * 1024
+
+_START: Final = re.compile(rb"\d{1,12}:(?:\d{1,3}:[a-z_]{2,20}[;,]|0:\})")
+
+
+def recognise(start: bytes) -> bool:
+    """Whether the first bytes of a capture are those of a flow file."""
+    return _START.match(start) is not None
+
+
+def read(tape: Tape, reading: Reading) -> Iterator[Exchange]:
+    """The calls of a flow file, in its order; never raises on bad content."""
+    try:
+        for number, record in enumerate(netstrings.read_records(tape, reading.remarks, WHOLE), 1):
+            place = f"flow {number}"
+            try:
+                exchange = _read_record(record, reading, place)
+            except SkipError as skip:
+                reading.remarks.skip(str(skip), place)
+                continue
+            if exchange is not None:
+                yield exchange
+    finally:
+        _forget_connections()
+
+
+def _read_record(record: bytes, reading: Reading, place: str) -> Exchange | None:
+    if not record:
+        raise SkipError(f"larger than {WHOLE >> 20} MiB without its bodies")
+    try:
+        return read_current(record, reading, place)
+    except (_OtherFormatError, ValueError, IndexError, KeyError, TypeError):
+        return read_by_mitmproxy(record, reading, place)
+
+
+class _OtherFormatError(Exception):
+    """A flow that the short way does not know."""
+
+
+def read_current(record: bytes, reading: Reading, place: str) -> Exchange | None:
+    """The call in one flow of the current format, read without parsing what is not needed.
+
+    Raises SkipError; and _OtherFormatError, ValueError, IndexError, KeyError or TypeError where mitmproxy
+    should try instead.
+    """
+    flow = netstrings.index(record, 0, len(record))
+    if netstrings.read_value(record, flow["version"]) != CURRENT:
+        raise _OtherFormatError
+    if netstrings.read_text(record, flow["type"]) != "http":
+        return None
+    _, start, end = flow["request"]
+    parts = netstrings.index(record, start, end)
+    own = _choose_time(
+        netstrings.read_value(record, parts["timestamp_start"]),
+        netstrings.read_value(record, flow["timestamp_created"]),
+    )
+    method, host, path, authority = (
+        netstrings.read_text(record, parts[name]) for name in ("method", "host", "path", "authority")
+    )
+    request = _make_request(method, host, path, _read_fields(record, parts), authority)
+    api_host = reading.find_api_host(request, own)
+    if api_host is None:
+        return None
+    answer = Answer()
+    tag, start, end = flow["response"]
+    if tag == netstrings.DICT:
+        parts = netstrings.index(record, start, end)
+        answer = _make_answer(
+            netstrings.read_value(record, parts["status_code"]),
+            netstrings.read_text(record, parts["reason"]),
+            _read_fields(record, parts),
+            lambda: netstrings.read_value(record, parts["content"]),
+        )
+    elif tag != netstrings.NULL:
+        raise _OtherFormatError
+    return reading.make_exchange(request, api_host, answer, own=own, place=place)
+
+
+def _read_fields(record: bytes, message: dict[str, netstrings.Slot]) -> list[tuple[str, str]]:
+    _, start, end = message["headers"]
+    fields = []
+    for _, pair_start, pair_end in netstrings.walk(record, start, end):
+        name, value = netstrings.walk(record, pair_start, pair_end)
+        fields.append((netstrings.read_text(record, name), netstrings.read_text(record, value)))
+        if len(fields) > calls.HEADER_FIELDS:
+            raise _OtherFormatError
+    return fields
+
+
+def read_by_mitmproxy(record: bytes, reading: Reading, place: str) -> Exchange | None:
+    """The call in one flow of any format that mitmproxy reads, read by mitmproxy. Raises SkipError."""
+    from mitmproxy import flow, http
+    from mitmproxy.io import compat, tnetstring
+
+    try:
+        state: Any = tnetstring.parse(netstrings.DICT, memoryview(record))
+        found = flow.Flow.from_state(compat.migrate_flow(state))
+        return _convert(found, reading, place) if isinstance(found, http.HTTPFlow) else None
+    except SkipError:
+        raise
+    except (
+        Exception
+    ) as error:  # KeyError, AssertionError, AttributeError and others, depending on what is odd
+        version = _version(record)
+        if version is not None and version > CURRENT:
+            raise SkipError(f"written by a newer mitmproxy (flow format {version})") from error
+        raise SkipError(f"not a flow that mitmproxy can read ({type(error).__name__})") from error
+
+
+def _convert(flow: Any, reading: Reading, place: str) -> Exchange | None:
+    """The call in a flow (an HTTPFlow) that mitmproxy's own code has made. Raises SkipError, and anything for
+    odd ones.
+    """
+    data = flow.request.data
+    own = _choose_time(data.timestamp_start, flow.timestamp_created)
+    method, path, authority = map(calls.decode_text, (data.method, data.path, data.authority))
+    request = _make_request(method, data.host, path, _decode_fields(data.headers.fields), authority)
+    api_host = reading.find_api_host(request, own)
+    if api_host is None:
+        return None
+    answer = Answer()
+    if flow.response is not None:
+        data = flow.response.data
+        fields = _decode_fields(data.headers.fields)
+        answer = _make_answer(data.status_code, calls.decode_text(data.reason), fields, lambda: data.content)
+    return reading.make_exchange(request, api_host, answer, own=own, place=place)
+
+
+def _decode_fields(fields: Any) -> list[tuple[str, str]]:
+    if len(fields) > calls.HEADER_FIELDS:
+        raise SkipError(f"more than {calls.HEADER_FIELDS:,} header fields")
+    return [(calls.decode_text(name), calls.decode_text(value)) for name, value in fields]
+
+
+def _make_request(method: str, host: str, path: str, fields: calls.Fields, authority: str) -> Request:
+    # The path may be in absolute form, as in plain HTTP to a proxy (RFC 9112, 3.2).
+    address = calls.read_url(path)
+    path = address[1] if address else re.split("[?#]", path, maxsplit=1)[0] or "/"
+    return Request(method, host.lower().rstrip("."), path, fields, authority)
+
+
+def _make_answer(status: object, phrase: str, fields: calls.Fields, content: Callable[[], object]) -> Answer:
+    if not isinstance(status, int) or not 100 <= status <= 999:
+        return Answer(None, phrase, fields)
+    body = content() if status == 401 else None
+    if isinstance(body, bytes):
+        encodings = ", ".join(value for name, value in fields if name.lower() == "content-encoding")
+        body = bodies.decode(body[: bodies.BODY_LIMIT], encodings)
+    return Answer(status, phrase, fields, body if isinstance(body, bytes) else None)
+
+
+def _choose_time(*candidates: object) -> float | None:
+    return next((float(value) for value in candidates if isinstance(value, int | float) and value > 0), None)
+
+
+def _version(record: bytes) -> int | None:
+    try:
+        version = netstrings.read_value(record, netstrings.index(record, 0, len(record))["version"])
+    except (ValueError, IndexError, KeyError):
+        return None
+    return version if isinstance(version, int) else None
+
+
+def _forget_connections() -> None:
+    """Empty what mitmproxy's migration of old formats remembers of one file, which would grow for ever."""
+    import sys
+
+    compat = sys.modules.get("mitmproxy.io.compat")
+    for name in ("client_connections", "server_connections", "_websocket_handshakes"):
+        getattr(compat, name, {}).clear()

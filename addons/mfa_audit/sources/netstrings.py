@@ -1,0 +1,213 @@
+"""tnetstrings (`5:hello,`: length, colon, data, type), read by position: what is not asked for is never
+parsed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from mfa_audit.sources import calls
+from mfa_audit.sources.bodies import BODY_LIMIT
+from mfa_audit.sources.remarks import Remarks
+from mfa_audit.sources.tapes import BUFFER, Tape
+
+BYTES, TEXT, INTEGER, FLOAT, TRUTH, NULL, LIST, DICT = b",;#^!~]}"
+
+# mitmproxy's own limit for a length.
+LENGTH_DIGITS: Final = 12
+# Where a flow may begin after a damaged stretch: a length, and one of the keys that a flow's dictionary has.
+_RESTART: Final = re.compile(
+    rb"(?<![\d:])(\d{3,12}):(?=\d{1,2}:(?:version|type|id|error|client_conn|server_conn|intercepted|is_replay|marked"
+    rb"|metadata|comment|timestamp_created|backup|request|response|websocket|mode)[;,])"
+)
+
+# Type, start and end of a value in its record.
+Slot = tuple[int, int, int]
+
+
+def walk(record: bytes, position: int, end: int) -> Iterator[Slot]:
+    """The values between two positions; raises ValueError or IndexError where they are none."""
+    while position < end:
+        colon = record.index(b":", position, position + LENGTH_DIGITS + 1)
+        digits = record[position:colon]
+        if not digits.isdigit():
+            raise ValueError("not a length")
+        start = colon + 1
+        position = start + int(digits) + 1
+        if position > end:
+            raise ValueError("a value longer than what holds it")
+        yield record[position - 1], start, position - 1
+
+
+def index(record: bytes, position: int, end: int) -> dict[str, Slot]:
+    """The values of a dictionary by their keys; raises as `walk` does."""
+    slots = walk(record, position, end)
+    return {record[start:stop].decode("ascii", "replace"): value for (_, start, stop), value in _pairs(slots)}
+
+
+def _pairs(slots: Iterator[Slot]) -> Iterator[tuple[Slot, Slot]]:
+    for key in slots:
+        try:
+            yield key, next(slots)
+        except StopIteration:
+            raise ValueError("a key without value") from None
+
+
+def read_value(record: bytes, slot: Slot) -> bytes | str | int | float | bool | None:
+    """A plain value; raises ValueError for a list, a dictionary or a value that is not of its type."""
+    tag, start, end = slot
+    data = record[start:end]
+    if tag == BYTES:
+        return data
+    if tag == TEXT:
+        return data.decode()
+    if tag == INTEGER:
+        return int(data)
+    if tag == FLOAT:
+        return float(data)
+    if tag == TRUTH and data in (b"true", b"false"):
+        return data == b"true"
+    if tag == NULL and not data:
+        return None
+    raise ValueError("not a plain value")
+
+
+def read_text(record: bytes, slot: Slot) -> str:
+    """A text, or bytes as header bytes are read; raises ValueError for anything else."""
+    tag, start, end = slot
+    if tag not in (BYTES, TEXT):
+        raise ValueError("not a text")
+    return calls.decode_text(record[start:end])
+
+
+def read_records(tape: Tape, remarks: Remarks, whole: int) -> Iterator[bytes]:
+    """The data of each dictionary of a flow file, the bodies of those longer than `whole` bytes cut off.
+
+    DamagedError stretches are searched for the next flow where the tape can be rewound, as when a recorder
+    that was killed was started again with `-w +file`. Yields b"" for a flow that is too large even without
+    its bodies.
+    """
+    stream = tape.stream
+    while True:
+        before = stream.tell() if tape.rewindable else 0
+        length = _read_length(tape)
+        if length is None:
+            return
+        record = None
+        if length >= 0:
+            if length <= whole:
+                record = stream.read(length)
+                intact = len(record) == length and stream.read(1) == b"}"
+            else:
+                try:
+                    record, intact = _read_without_bodies(tape, length, whole)
+                except (ValueError, IndexError):
+                    intact = False
+            if intact and record is not None:
+                yield record
+                continue
+        if not _resume(tape, before, remarks):
+            return
+
+
+def _read_length(tape: Tape) -> int | None:
+    """The length of the next value: None at the end of the file, -1 where there is none."""
+    read = tape.stream.read
+    digits = b""
+    while (byte := read(1)).isdigit():
+        digits += byte
+        if len(digits) > LENGTH_DIGITS:
+            return -1
+    if not byte and not digits:
+        return None
+    return int(digits) if byte == b":" and digits else -1
+
+
+def _resume(tape: Tape, damaged: int, remarks: Remarks) -> bool:
+    """Go to the next flow after the damaged position; False where there is none, the loss noted."""
+    if not tape.rewindable:
+        remarks.note("cut off or damaged: the rest of the file could not be read")
+        return False
+    stream = tape.stream
+    position = damaged + 1
+    stream.seek(position)
+    window = b""
+    while chunk := stream.read(BUFFER):
+        window += chunk
+        for match in _RESTART.finditer(window):
+            end = position + match.end() + int(match[1])
+            if tape.size is not None and end < tape.size:
+                here = stream.tell()
+                stream.seek(end)
+                closed = stream.read(1) == b"}"
+                stream.seek(here)
+                if closed:
+                    stream.seek(position + match.start())
+                    remarks.note(
+                        f"{position + match.start() - damaged:,} damaged bytes between flows passed over"
+                    )
+                    return True
+        kept = window[-64:]
+        position += len(window) - len(kept)
+        window = kept
+    remarks.note(f"cut off or damaged: the last {stream.tell() - damaged:,} bytes are no whole flow")
+    return False
+
+
+def _read_without_bodies(tape: Tape, length: int, whole: int) -> tuple[bytes, bool]:
+    """A long dictionary with every long text in it and in the dictionaries below cut to 64 KiB.
+
+    Returns b"" where it is still longer than `whole`, and whether it was there to its end.
+    """
+    kept = _condense(tape, length, whole, 2)
+    return kept or b"", tape.stream.read(1) == b"}"
+
+
+def _condense(tape: Tape, length: int, whole: int, depth: int) -> bytes | None:
+    pieces: list[bytes] = []
+    size = 0
+    fits = True
+    key: bytes | None = None
+    while length > 0:
+        digits = _read_digits(tape)
+        count = int(digits)
+        length -= len(digits) + 1 + count + 1
+        if length < 0:
+            raise ValueError("a value longer than what holds it")
+        if count > BODY_LIMIT and depth > 1 and key in (b"request", b"response"):
+            data, tag = _condense(tape, count, whole, depth - 1) or b"", tape.stream.read(1)
+        else:
+            data, tag = _read_item(tape, count)
+        key = data if key is None else None
+        piece = b"%d:%s%s" % (len(data), data, tag)
+        size += len(piece)
+        fits = fits and size <= whole
+        if fits:
+            pieces.append(piece)
+        else:
+            pieces.clear()
+    return b"".join(pieces) if fits else None
+
+
+def _read_item(tape: Tape, count: int) -> tuple[bytes, bytes]:
+    data = tape.stream.read(min(count, BODY_LIMIT))
+    if count > BODY_LIMIT and not tape.skip(count - BODY_LIMIT):
+        raise ValueError("cut off")
+    tag = tape.stream.read(1)
+    if not tag:
+        raise ValueError("cut off")
+    # A list or dictionary cannot be cut; nothing that is asked of a flow is in one of that size.
+    return (data, tag) if count <= BODY_LIMIT or tag in (b",", b";") else (b"", b"~")
+
+
+def _read_digits(tape: Tape) -> bytes:
+    digits = b""
+    while (byte := tape.stream.read(1)).isdigit():
+        digits += byte
+        if len(digits) > LENGTH_DIGITS:
+            raise ValueError("not a length")
+    if byte != b":" or not digits:
+        raise ValueError("not a length")
+    return digits

@@ -1,0 +1,165 @@
+"""Fiddler's session archives: a zip with `raw/N_c.txt` (request), `N_s.txt` (answer) and `N_m.xml`
+(metadata).
+
+Nothing is unpacked to disk, and of each member only the beginning is unpacked at all: no member's name is
+ever used as a path, and a member that would unpack to gigabytes costs what its first KiB cost.
+The format: https://docs.telerik.com/fiddler/knowledge-base/saz-format
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from typing import IO, Final
+
+from mfa_audit.exchanges import Exchange
+from mfa_audit.sources import bodies, calls
+from mfa_audit.sources.archives import Archive, DamagedError
+from mfa_audit.sources.calls import Answer, Reading, Request, SkipError
+
+# The longest head of a message that is read; servers refuse more than 16 to 64 KiB.
+HEAD: Final = 1024 * 1024
+METADATA: Final = 256 * 1024
+
+_MEMBER: Final = re.compile(r"(?:.*[/\\])?raw[/\\](?P<session>\d{1,12})_(?P<part>[csm])\.(?:txt|xml)\Z", re.I)
+_REQUEST_LINE: Final = re.compile(rb"([^\s]+)[ \t]+([^\s]+)(?:[ \t]+HTTP/[\d.]+)?\s*\Z")
+_STATUS_LINE: Final = re.compile(rb"HTTP/[\d.]+[ \t]+(\d{3})(?:[ \t]+(.*))?\Z")
+# Fiddler writes this where a time is not known (.NET's DateTime.MinValue).
+_NEVER: Final = "0001-01-01"
+
+
+def recognise(names: Collection[str]) -> bool:
+    """Whether the members of a zip are those of a session archive."""
+    return any(match["part"] in "cC" for name in names if (match := _MEMBER.match(name)))
+
+
+def read(archive: Archive, reading: Reading) -> Iterator[Exchange]:
+    """The calls of a session archive in the order of their numbers; never raises on bad content."""
+    sessions: dict[int, dict[str, str]] = {}
+    for name in archive.names:
+        if not (match := _MEMBER.match(name)):
+            continue
+        if ".." in re.split(r"[/\\]", name):
+            reading.remarks.skip("a path that leads out of the archive", name)
+            continue
+        parts = sessions.setdefault(int(match["session"]), {})
+        if match["part"].lower() in parts:
+            reading.remarks.skip("a second file of the same session", name)
+        parts.setdefault(match["part"].lower(), name)
+    for number in sorted(sessions):
+        place = f"session {number}"
+        try:
+            exchange = _read_session(archive, sessions[number], reading, place)
+        except (DamagedError, SkipError) as error:
+            reading.remarks.skip(str(error), place)
+            continue
+        if exchange is not None:
+            yield exchange
+
+
+def _read_session(archive: Archive, parts: dict[str, str], reading: Reading, place: str) -> Exchange | None:
+    if "c" not in parts:
+        raise SkipError("no request")
+    request = _read_request(archive, parts["c"])
+    host = reading.find_api_host(request)
+    if host is None:
+        return None
+    answer = Answer()
+    if "s" in parts:
+        try:
+            answer = _read_answer(archive, parts["s"])
+        except DamagedError:
+            # The request alone still proves who called with which token.
+            reading.remarks.note("the answer is damaged in the archive", place)
+    begun = program = None
+    if "m" in parts:
+        try:
+            begun, program = _read_metadata(archive, parts["m"])
+        except DamagedError:
+            reading.remarks.note("the metadata cannot be read", place)
+    own = reading.read_date(begun, place)
+    return reading.make_exchange(request, host, answer, own=own, place=place, program=program)
+
+
+def _read_request(archive: Archive, name: str) -> Request:
+    with archive.open(name) as file:
+        line, fields, _ = _read_head(file)
+    match = _REQUEST_LINE.match(line)
+    if match is None:
+        raise SkipError("no request")
+    method, target = calls.decode_text(match[1]).upper(), calls.decode_text(match[2])
+    # Fiddler writes the whole URL; other writers write what was on the wire, and CONNECT has host and port
+    # only.
+    address = calls.read_url(target)
+    if address is None and not target.startswith(("/", "*")) and method != "CONNECT":
+        raise SkipError("no readable URL")
+    return Request(method, *(address or ("", re.split("[?#]", target, maxsplit=1)[0])), fields)
+
+
+def _read_answer(archive: Archive, name: str) -> Answer:
+    with archive.open(name) as file:
+        line, fields, rest = _read_head(file)
+        match = _STATUS_LINE.match(line)
+        if match is None:
+            return Answer()
+        status = int(match[1])
+        body = (rest + file.read(bodies.BODY_LIMIT))[: 2 * bodies.BODY_LIMIT] if status == 401 else None
+    return Answer(status, calls.decode_text(match[2] or b""), fields, _unpack(body, fields) if body else None)
+
+
+def _unpack(body: bytes, fields: calls.Fields) -> bytes | None:
+    if any(name.lower() == "transfer-encoding" and "chunked" in value.lower() for name, value in fields):
+        # Fiddler stores what came over the wire, unless its user has asked for decoded bodies.
+        body = bodies.dechunk(body)
+    encodings = ", ".join(value for name, value in fields if name.lower() == "content-encoding")
+    return bodies.decode(body[: bodies.BODY_LIMIT], encodings)
+
+
+def _read_head(file: IO[bytes]) -> tuple[bytes, list[tuple[str, str]], bytes]:
+    """First line, header fields, and what was read of the body; raises DamagedError for an endless head."""
+    data = b""
+    while b"\r\n\r\n" not in data and b"\n\n" not in data:
+        more = file.read(8192 if not data else 65536)
+        data += more
+        if not more:
+            break
+        if len(data) > HEAD:
+            raise DamagedError("a head of more than 1 MiB")
+    head, _, rest = data.partition(b"\r\n\r\n" if b"\r\n\r\n" in data else b"\n\n")
+    lines = head.lstrip(b"\xef\xbb\xbf\r\n").splitlines()
+    fields: list[tuple[str, str]] = []
+    for line in lines[1:]:
+        if line[:1] in (b" ", b"\t") and fields:
+            # A folded line (RFC 9112, 5.2) goes on with the value of the one before.
+            name, value = fields[-1]
+            fields[-1] = (name, f"{value} {calls.decode_text(line.strip())}"[: calls.VALUE_LIMIT])
+            continue
+        name_bytes, colon, value_bytes = line.partition(b":")
+        # HTTP/2 pseudo-headers begin with a colon of their own.
+        if not name_bytes and colon:
+            name_bytes, colon, value_bytes = line[1:].partition(b":")
+            name_bytes = b":" + name_bytes
+        if colon:
+            fields.append((calls.decode_text(name_bytes.strip()), calls.decode_text(value_bytes.strip())))
+    return (lines[0] if lines else b""), fields, rest
+
+
+def _read_metadata(archive: Archive, name: str) -> tuple[str | None, str | None]:
+    """When the request began, as written, and the name of the process that made it. Raises DamagedError."""
+    import defusedxml.ElementTree
+
+    with archive.open(name) as file:
+        # Whatever is wrong with the XML, entities included, comes out as DamagedError.
+        root = defusedxml.ElementTree.fromstring(file.read(METADATA), forbid_dtd=True)
+    begun = None
+    for timers in root.iter("SessionTimers"):
+        for timer in ("ClientBeginRequest", "ClientDoneRequest", "ServerGotRequest", "ClientConnected"):
+            written = timers.get(timer)
+            if begun is None and written and not written.startswith(_NEVER):
+                begun = written
+    program = None
+    for flag in root.iter("SessionFlag"):
+        if (flag.get("N") or "").lower() == "x-processinfo":
+            # "powershell:4711"; the number is of that process only.
+            program = calls.clean((flag.get("V") or "").rpartition(":")[0])[:200].strip() or None
+    return begun, program

@@ -1,0 +1,384 @@
+"""Reading an audit database: from rows to a Ledger. Nobody outside `store` sees a row."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from mfa_audit.judging.clients import Client, Tool, tool_of
+from mfa_audit.judging.history import Use
+from mfa_audit.judging.tokens import Form, User
+from mfa_audit.judging.verdicts import RULES_VERSION, Verdict, judge
+from mfa_audit.store import files, schema
+from mfa_audit.store.ledger import (
+    ClientCount,
+    ClientUse,
+    GapFacts,
+    Ledger,
+    SessionFacts,
+    UnreadConnections,
+)
+from mfa_audit.store.rows import DAY_MS, HOUR_MS, NOT_FOLDED
+
+
+def read_ledger(
+    path: Path,
+    *,
+    start: float | None = None,
+    end: float | None = None,
+    sessions: Sequence[str] | None = None,
+    without: Sequence[str] = (),
+) -> Ledger:
+    """What the database holds from `start` (included) to `end` (excluded), seconds since 1970 (UTC); None: open.
+
+    Only of the `sessions` with these UUIDs, and not of those in `without`. Bounds are exact to the millisecond
+    where single calls are still kept; older ones are rounded outward to hours (`rounded`). Raises AuditError.
+    """
+    wanted = _Wanted(path, start, end, sessions, without)
+    return files.read(path, lambda connection: _Reading(connection, wanted).ledger())
+
+
+def read_sessions(path: Path) -> dict[str, float]:
+    """UUID and last sign of life (seconds since 1970, UTC) of each session in the database. Raises AuditError."""
+    return files.read(
+        path,
+        lambda connection: {
+            uuid: beat / 1000 for uuid, beat in connection.execute("SELECT uuid, last_beat FROM sessions")
+        },
+    )
+
+
+class _Wanted(NamedTuple):
+    """The arguments of `read_ledger`."""
+
+    path: Path
+    start: float | None
+    end: float | None
+    sessions: Sequence[str] | None
+    without: Sequence[str]
+
+
+_SUMS: Final = (
+    "sum(calls) AS calls, sum(accepted) AS accepted, sum(blocked) AS blocked, sum(blocked_by_test) AS blocked_by_test,"
+    " sum(expired) AS expired, sum(server_compliant) AS server_compliant,"
+    " sum(server_non_compliant) AS server_non_compliant, min(first) AS first, max(last) AS last"
+)
+_CALL_AS_TOTAL: Final = (
+    "SELECT session_id, client_id, program_id, token_id, 1 AS calls, flags & 1 AS accepted, flags >> 1 & 1 AS blocked,"
+    " flags >> 2 & 1 AS blocked_by_test, flags >> 3 & 1 AS expired, flags >> 4 & 1 AS server_compliant,"
+    " flags >> 5 & 1 AS server_non_compliant, at AS first, at AS last FROM calls WHERE at >= ? AND at < ?"
+)
+_TOTAL: Final = (
+    "SELECT session_id, client_id, program_id, token_id, calls, accepted, blocked, blocked_by_test, expired,"
+    " server_compliant, server_non_compliant, first, last FROM totals WHERE hour >= ? AND hour < ?"
+)
+# Uses of one kind: the tokens in a group differ in nothing that judging looks at.
+_KIND: Final = (
+    "uses.client_id, uses.program_id, tokens.user_id, tokens.form, verdict, reason, uses.imported,"
+    " uses.accepted > 0, uses.blocked > 0, uses.blocked_by_test > 0, uses.server_compliant > 0,"
+    " uses.server_non_compliant > 0"
+)
+_FAR: Final = 1 << 60
+
+
+class _Reading:
+    """One pass over a database; temporary tables live as long as its connection."""
+
+    def __init__(self, connection: sqlite3.Connection, wanted: _Wanted) -> None:
+        self.connection = connection
+        self.path = wanted.path
+        self.from_ms = None if wanted.start is None else round(wanted.start * 1000)
+        self.to_ms = None if wanted.end is None else round(wanted.end * 1000)
+        self.rounded = False
+        self._choose_sessions(wanted.sessions, wanted.without)
+        self._round_bounds()
+        self._gather_uses()
+        self._judge_stale_tokens()
+        self._clients = {
+            identifier: Client(*values)
+            for identifier, *values in connection.execute(
+                "SELECT id, app_id, application, client, user_agent, sdk_version FROM clients"
+            )
+        }
+        self._programs: dict[int, str | None] = dict(connection.execute("SELECT id, name FROM programs"))
+        self._programs[schema.UNKNOWN_PROGRAM_ID] = None
+        self._users = {
+            identifier: User(tenant, object_id, name)
+            for identifier, tenant, object_id, name in connection.execute(
+                "SELECT id, tenant, object_id, name FROM users WHERE id IN"
+                " (SELECT user_id FROM tokens WHERE id IN (SELECT token_id FROM temp.uses))"
+            )
+        }
+
+    def ledger(self) -> Ledger:
+        without_token, tokens = self._count()
+        return Ledger(
+            database=self.path,
+            start=None if self.from_ms is None else self.from_ms / 1000,
+            end=None if self.to_ms is None else self.to_ms / 1000,
+            rounded=self.rounded,
+            uses=tuple(self._uses()),
+            without_token=without_token,
+            tokens=tokens,
+            operations=tuple(self._operations()),
+            hours=tuple(self._hours()),
+            not_audited=tuple(self._not_audited()),
+            sessions=tuple(self._sessions()),
+            gaps=tuple(self._gaps()),
+        )
+
+    def _choose_sessions(self, wanted: Sequence[str] | None, without: Sequence[str]) -> None:
+        self.connection.execute(
+            "CREATE TEMP TABLE chosen (id INTEGER PRIMARY KEY, imported INTEGER NOT NULL)"
+        )
+        self.connection.execute(
+            "INSERT INTO temp.chosen SELECT id, kind = 'import' FROM sessions"
+            " WHERE (? IS NULL OR uuid IN (SELECT value FROM json_each(?)))"
+            " AND uuid NOT IN (SELECT value FROM json_each(?))",
+            [
+                None if wanted is None else 1,
+                json.dumps(list(wanted or ())),
+                json.dumps(list(without)),
+            ],
+        )
+
+    def _round_bounds(self) -> None:
+        """Where single calls have been deleted already, only whole hours are known."""
+        (oldest_call,) = self.connection.execute("SELECT min(at) FROM calls").fetchone()
+        (oldest_hour,) = self.connection.execute("SELECT min(hour) FROM totals").fetchone()
+        if oldest_hour is None:
+            return
+        complete_from = _FAR if oldest_call is None else oldest_call // HOUR_MS + 1
+        if oldest_call is not None and oldest_call // HOUR_MS == oldest_hour:
+            return  # nothing has been deleted yet
+        if self.from_ms is not None and self.from_ms % HOUR_MS and self.from_ms // HOUR_MS < complete_from:
+            self.from_ms -= self.from_ms % HOUR_MS
+            self.rounded = True
+        if self.to_ms is not None and self.to_ms % HOUR_MS and self.to_ms // HOUR_MS < complete_from:
+            self.to_ms += -self.to_ms % HOUR_MS
+            self.rounded = True
+
+    def _hour_range(self) -> tuple[int, int]:
+        """The whole hours inside the bounds."""
+        first = -_FAR if self.from_ms is None else -(-self.from_ms // HOUR_MS)
+        after = _FAR if self.to_ms is None else self.to_ms // HOUR_MS
+        return first, after
+
+    def _gather_uses(self) -> None:
+        """Add up, per client, program and token, the totals of whole hours and the calls of the two edges."""
+        first, after = self._hour_range()
+        parts, values = [], []
+        if first <= after:
+            parts.append(_TOTAL)
+            values += [first, after]
+            edges = [(self.from_ms, first * HOUR_MS), (after * HOUR_MS, self.to_ms)]
+        else:
+            edges = [(self.from_ms, self.to_ms)]
+        for edge_start, edge_end in edges:
+            if edge_start is not None and edge_end is not None and edge_start < edge_end:
+                parts.append(_CALL_AS_TOTAL)
+                values += [edge_start, edge_end]
+        self.connection.execute(
+            f"CREATE TEMP TABLE uses AS SELECT client_id, program_id, token_id, session_id, imported, {_SUMS}"  # noqa: S608
+            f" FROM ({' UNION ALL '.join(parts)}) JOIN temp.chosen ON chosen.id = session_id"
+            " GROUP BY client_id, program_id, token_id, session_id",
+            values,
+        )
+
+    def _judge_stale_tokens(self) -> None:
+        """Judge anew what an older version of the rules judged; the file itself is a recorder's to bring up to date."""
+        self.connection.execute(
+            "CREATE TEMP TABLE judged (token_id INTEGER PRIMARY KEY, verdict TEXT, reason TEXT)"
+        )
+        stale = self.connection.execute(
+            f"SELECT id, form, claims FROM tokens WHERE rules <> ? AND {NOT_FOLDED}",  # noqa: S608
+            [RULES_VERSION],
+        ).fetchall()
+        for identifier, form, claims in stale:
+            verdict, reason = judge(Form(form), json.loads(claims))
+            self.connection.execute(
+                "INSERT INTO temp.judged VALUES (?, ?, ?)", [identifier, verdict.value, reason]
+            )
+        self._tokens = (
+            "(SELECT id, user_id, form, issued, claims, verdict, reason FROM tokens)"
+            if not stale
+            else "(SELECT id, user_id, form, issued, claims, ifnull(judged.verdict, tokens.verdict) AS verdict,"
+            " ifnull(judged.reason, tokens.reason) AS reason"
+            " FROM tokens LEFT JOIN temp.judged ON judged.token_id = tokens.id)"
+        )
+
+    def _count(self) -> tuple[int, int]:
+        """Calls without a token, and different tokens."""
+        return self.connection.execute(  # type: ignore[no-any-return]
+            "SELECT ifnull(sum(calls) FILTER (WHERE form = 'none'), 0),"
+            " count(DISTINCT token_id) FILTER (WHERE form <> 'none')"
+            " FROM temp.uses JOIN tokens ON tokens.id = token_id"
+        ).fetchone()
+
+    def _uses(self) -> list[ClientUse]:
+        """Uses by kind; but token by token where a program of a user used tokens both with and without MFA."""
+        query = (
+            f"SELECT {{columns}}, max(uses.token_id), count(DISTINCT uses.token_id),"  # noqa: S608
+            " min(ifnull(issued, uses.first)), max(ifnull(issued, uses.first)),"
+            " min(uses.first), max(uses.last), sum(calls), sum(accepted), sum(blocked), sum(blocked_by_test),"
+            " sum(expired), sum(server_compliant), sum(server_non_compliant)"
+            f" FROM temp.uses JOIN {self._tokens} AS tokens ON tokens.id = uses.token_id"
+            " WHERE form <> 'none' {where} GROUP BY {columns} {token}"
+        )
+        rows = self.connection.execute(query.format(columns=_KIND, where="", token="")).fetchall()
+        kept: list[tuple[Any, ...]] = []
+        for (_, program, user), group in self._by_tool(rows).items():
+            if len({(row[4], row[8], row[11]) for row in group}) == 1:
+                kept += group
+            else:
+                kept += self.connection.execute(
+                    query.format(
+                        columns=_KIND,
+                        where="AND uses.client_id IN (SELECT value FROM json_each(?))"
+                        " AND uses.program_id = ? AND tokens.user_id IS ?",
+                        token=", uses.token_id",  # noqa: S106
+                    ),
+                    [json.dumps(sorted({row[0] for row in group})), program, user],
+                )
+        claims = self._claims({row[12] for row in kept})
+        return [self._use(row, claims) for row in kept]
+
+    def _by_tool(
+        self, rows: Sequence[tuple[Any, ...]]
+    ) -> dict[tuple[Tool, int, int | None], list[tuple[Any, ...]]]:
+        """Rows by tool, program and user: what one verdict is passed on."""
+        tools = {identifier: tool_of(client) for identifier, client in self._clients.items()}
+        groups: dict[tuple[Tool, int, int | None], list[tuple[Any, ...]]] = {}
+        for row in rows:
+            groups.setdefault((tools[row[0]], row[1], row[2]), []).append(row)
+        return groups
+
+    def _claims(self, tokens: set[int]) -> dict[int, Mapping[str, Any]]:
+        found = self.connection.execute(
+            "SELECT id, claims FROM tokens WHERE id IN (SELECT value FROM json_each(?))",
+            [json.dumps(sorted(tokens))],
+        )
+        return {identifier: json.loads(claims) for identifier, claims in found}
+
+    def _use(self, row: tuple[Any, ...], claims: Mapping[int, Mapping[str, Any]]) -> ClientUse:
+        client, program, user, form, verdict, reason, imported = row[:7]
+        token, tokens, issued, issued_last, first, last, *sums = row[12:]
+        calls, accepted, blocked, blocked_by_test, expired, server_compliant, server_non_compliant = sums
+        return ClientUse(
+            client=self._clients[client],
+            program=self._programs[program],
+            form=Form(form),
+            claims=claims[token],
+            use=Use(
+                verdict=Verdict(verdict),
+                reason=reason,
+                user=None if user is None else self._users[user],
+                tokens=tokens,
+                issued=(issued / 1000, issued_last / 1000),
+                first=first / 1000,
+                last=last / 1000,
+                requests=calls,
+                accepted=accepted,
+                blocked=blocked,
+                blocked_by_test=blocked_by_test,
+                expired=expired,
+                server_compliant=server_compliant,
+                server_non_compliant=server_non_compliant,
+                imported=bool(imported),
+            ),
+        )
+
+    def _operations(self) -> list[ClientCount]:
+        """Whole days, rounded outward: what is called hardly changes within one."""
+        first = -_FAR if self.from_ms is None else self.from_ms // DAY_MS
+        after = _FAR if self.to_ms is None else -(-self.to_ms // DAY_MS)
+        return [
+            ClientCount(self._clients[client], self._programs[program], name, calls)
+            for client, program, name, calls in self.connection.execute(
+                "SELECT client_id, program_id, operations.name, sum(calls) FROM operation_totals"
+                " JOIN temp.chosen ON chosen.id = session_id JOIN operations ON operations.id = operation_id"
+                " WHERE day >= ? AND day < ? GROUP BY client_id, program_id, operation_id",
+                [first, after],
+            )
+        ]
+
+    def _hours(self) -> list[ClientCount]:
+        """Calls with a token by hour, for a chart; the edge hours whole."""
+        first = -_FAR if self.from_ms is None else self.from_ms // HOUR_MS
+        after = _FAR if self.to_ms is None else -(-self.to_ms // HOUR_MS)
+        none = self.connection.execute("SELECT id FROM tokens WHERE form = 'none'").fetchone()
+        return [
+            ClientCount(self._clients[client], self._programs[program], hour * HOUR_MS / 1000, calls)
+            for client, program, hour, calls in self.connection.execute(
+                "SELECT client_id, program_id, hour, sum(calls) FROM totals"
+                " JOIN temp.chosen ON chosen.id = session_id"
+                " WHERE hour >= ? AND hour < ? AND token_id IS NOT ? GROUP BY client_id, program_id, hour",
+                [first, after, none and none[0]],
+            )
+        ]
+
+    def _not_audited(self) -> list[UnreadConnections]:
+        first = -_FAR if self.from_ms is None else self.from_ms
+        after = _FAR if self.to_ms is None else self.to_ms
+        return [
+            UnreadConnections(
+                host, user_agent, self._programs[program], reason, count, seen / 1000, last / 1000
+            )
+            for host, user_agent, program, reason, count, seen, last in self.connection.execute(
+                "SELECT host, user_agent, program_id, reason, sum(count), min(first), max(last) FROM not_audited"
+                " JOIN temp.chosen ON chosen.id = session_id WHERE last >= ? AND first < ?"
+                # A healthy browser opens connections that it does not use.
+                " AND NOT (reason = 'no-request' AND EXISTS (SELECT 1 FROM temp.uses JOIN clients"
+                " ON clients.id = uses.client_id WHERE uses.session_id = not_audited.session_id AND accepted > 0"
+                " AND (uses.program_id = not_audited.program_id AND uses.program_id <> 1"
+                " OR clients.user_agent = not_audited.user_agent)))"
+                " GROUP BY host, user_agent, program_id, reason",
+                [first, after],
+            )
+        ]
+
+    def _sessions(self) -> list[SessionFacts]:
+        return [
+            SessionFacts(
+                uuid=uuid,
+                kind=kind,
+                source=source,
+                sha256=sha256,
+                machine=machine,
+                account=account,
+                version=version,
+                started=started / 1000,
+                last_beat=last_beat / 1000,
+                ended=None if ended is None else ended / 1000,
+                ended_how=ended_how,
+                validate=bool(validate),
+                enforce=bool(enforce),
+                lost=lost,
+                programs_denied=denied,
+                folded=folded,
+                requests=requests,
+            )
+            for (
+                uuid, kind, source, sha256, machine, account, version, started, last_beat, ended, ended_how,
+                validate, enforce, lost, denied, folded, requests,
+            ) in self.connection.execute(
+                "SELECT uuid, kind, source, sha256, machine, account, version, started, last_beat, ended, ended_how,"
+                " validate, enforce, lost, programs_denied, folded,"
+                " ifnull(requests, 0) FROM sessions JOIN temp.chosen USING (id) LEFT JOIN"
+                " (SELECT session_id, sum(calls) AS requests FROM temp.uses GROUP BY session_id)"
+                " ON session_id = sessions.id ORDER BY started"
+            )
+        ]  # fmt: skip
+
+    def _gaps(self) -> list[GapFacts]:
+        return [
+            GapFacts(session, started / 1000, ended / 1000, reason, lost)
+            for session, started, ended, reason, lost in self.connection.execute(
+                "SELECT uuid, gaps.started, gaps.ended, gaps.reason, gaps.lost FROM gaps"
+                " JOIN sessions ON sessions.id = gaps.session_id JOIN temp.chosen ON chosen.id = sessions.id"
+                " ORDER BY gaps.started"
+            )
+        ]

@@ -1,0 +1,149 @@
+"""The test kit: what several test modules share. Processes and clients are in modules of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from mitmproxy import http
+from mitmproxy.test import taddons, tflow
+
+from clients import CLIENTS, is_here
+from mfa_audit.sample_tokens import make_app_token, make_user_token
+from mfa_audit.standin import StandIn
+from processes import COMMAND, Audit
+
+API: str = "https://api.partnercenter.microsoft.com"
+
+# What a machine may have set for its own network, and what would lead a test to its user's files.
+_FOREIGN = ("PROXY", "_CA_", "_CERT", "CACERT", "CA_BUNDLE", "CAINFO", "ROOTS_FILE")
+_OWN = ("MFA_AUDIT_", "XDG_", "NO_COLOR", "FORCE_COLOR", "JAVA_TOOL_OPTIONS", "APPDATA", "LOCALAPPDATA")
+
+
+def pytest_report_header() -> str:
+    """Say which command and which clients the end-to-end tests use."""
+    return f"mfa-audit: {' '.join(COMMAND)}; clients: {', '.join(filter(is_here, CLIENTS))}"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home folder, and an environment without this machine's proxies, roots and settings."""
+    folder = tmp_path_factory.mktemp("home")
+    for name in list(os.environ):
+        if any(part in name.upper() for part in _FOREIGN) or name.upper().startswith(_OWN):
+            monkeypatch.delenv(name)
+    for name in ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA"):
+        monkeypatch.setenv(name, str(folder))
+    return folder
+
+
+@pytest.fixture
+def standin() -> Iterator[StandIn]:
+    """The API's stand-in, running, not enforcing."""
+    with StandIn() as running:
+        yield running
+
+
+@pytest.fixture
+def upstream(standin: StandIn) -> list[str]:
+    """The options of `mfa-audit run` and `proxy` that send the API's calls to the stand-in, and trust it."""
+    options = {
+        "map_remote": f"|{API}/|{standin.origin}/",
+        "ssl_verify_upstream_trusted_ca": str(standin.certificate_file),
+        "connection_strategy": "lazy",
+        "upstream_cert": "false",
+    }
+    return [word for name, value in options.items() for word in ("--set", f"{name}={value}")]
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """Where a test's database goes; nothing is there yet."""
+    return tmp_path / "audit.db"
+
+
+@pytest.fixture
+def audit(home: Path) -> Iterator[Audit]:
+    """The `mfa-audit` command as a process; what is still running when the test ends is killed."""
+    runner = Audit()
+    yield runner
+    runner.close()
+
+
+@pytest.fixture(params=CLIENTS)
+def client(request: pytest.FixtureRequest) -> Callable[[str, str], list[str]]:
+    """Each HTTP client in turn: from a URL and a token to the command line of one call."""
+    if not is_here(request.param):
+        pytest.skip(f"{request.param} is not on this machine")
+    return CLIENTS[request.param]
+
+
+@pytest.fixture
+def with_mfa() -> str:
+    """A user's token with MFA."""
+    return make_user_token("pwd", "mfa")
+
+
+@pytest.fixture
+def without_mfa() -> str:
+    """A user's token without MFA."""
+    return make_user_token("pwd")
+
+
+@pytest.fixture
+def app_only() -> str:
+    """An app's own token."""
+    return make_app_token()
+
+
+@pytest.fixture
+def curl() -> str:
+    """The path of curl, without which the test is skipped."""
+    path = shutil.which("curl")
+    if path is None:
+        pytest.skip("curl is not on this machine")
+    return path
+
+
+@pytest.fixture
+def mitmproxy_context() -> Iterator[taddons.context]:
+    """mitmproxy without a network: `.configure(addon, option=…)`, `.options`, `.cycle`.
+
+    Only here do tests touch `mitmproxy.test`, which promises no stability.
+    """
+    with taddons.context() as context:
+        yield context
+
+
+@pytest.fixture
+def flow_to() -> Callable[..., http.HTTPFlow]:
+    """Make a live flow to a URL, `flow_to(url, token="…", status=200, headers=[…], answer=[…], body=b"")`.
+
+    `headers` and `answer` are raw header fields of request and response; status None leaves it unanswered.
+    """
+
+    def make(
+        url: str = f"{API}/v1/customers",
+        *,
+        method: str = "GET",
+        token: str | None = None,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        status: int | None = 200,
+        reason: str = "OK",
+        answer: Sequence[tuple[bytes, bytes]] = (),
+        body: bytes = b"{}",
+    ) -> http.HTTPFlow:
+        flow = tflow.tflow(live=True)
+        flow.request = http.Request.make(method, url)
+        authorization = [] if token is None else [(b"Authorization", b"Bearer " + token.encode())]
+        fields = [*flow.request.headers.fields, *authorization, *headers]
+        flow.request.headers = http.Headers(fields)
+        if status is not None:
+            flow.response = http.Response.make(status, body, http.Headers(answer))
+            flow.response.reason = reason
+        return flow
+
+    return make
