@@ -183,7 +183,7 @@ def test_markdown_links_to_the_fix() -> None:
 
 def _cases(text: str) -> Iterator[tuple[str, list[str]]]:
     for case in fromstring(text.encode()).iter("testcase"):
-        yield case.get("name"), [part.tag for part in case if part.tag != "system-out"]
+        yield str(case.get("name")), [part.tag for part in case if part.tag != "system-out"]
 
 
 def test_junit_has_a_case_for_each_tool() -> None:

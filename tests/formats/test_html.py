@@ -68,8 +68,8 @@ def test_file_is_self_contained(name: str) -> None:
     names = [key for key, _ in elements.attributes]
     assert not {"script", "iframe", "img", "object", "form", "base"} & set(elements.tags)
     assert [key for key in names if key.startswith("on") or key in ("style", "src")] == []
-    ids = [value for key, value in elements.attributes if key == "id"]
-    assert sorted(set(ids)) == sorted(i for i in ids if i)
+    ids = [value or "" for key, value in elements.attributes if key == "id"]
+    assert sorted(set(ids)) == sorted(filter(None, ids))
     links = [value or "" for key, value in elements.attributes if key == "href"]
     assert [link for link in links if not link.startswith(("https://learn.microsoft.com/", "data:,"))] == []
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Iterator
 
 import pytest
 from rich.cells import cell_len
@@ -13,18 +11,6 @@ import reports_samples as samples
 from mfa_audit.formats import render
 
 SGR = re.compile(r"\x1b\[[0-9;]*m")
-
-
-@pytest.fixture
-def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """This process's zone is CET/CEST, spelled so that no zone files are needed."""
-    if not hasattr(time, "tzset"):
-        pytest.skip("the zone of a process can only be set on POSIX")
-    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
 
 
 @pytest.mark.usefixtures("berlin")

@@ -217,9 +217,7 @@ def tested(report: Report) -> str | None:
     if not refused:
         return None
     verb = "was" if refused == 1 else "were"
-    return (
-        f"{count(refused, 'call')} {verb} refused because mfa-audit asked the server to check."
-    )
+    return f"{count(refused, 'call')} {verb} refused because mfa-audit asked the server to check."
 
 
 def mended(tool: ToolRow, now: datetime) -> str | None:
