@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import subprocess
 import sys
@@ -123,7 +124,7 @@ def test_rendering_loads_only_what_it_needs() -> None:
         "render('table', s.rich())\n"
         "print(*(m for m in ('mitmproxy', 'sqlite3', 'sqlite_utils', 'rich') if m in sys.modules))\n"
     )
-    environment = {"PYTHONPATH": ":".join(filter(None, sys.path))}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
