@@ -109,6 +109,27 @@ def test_answer_counts_in_one_sentence(told: str, tools: str, answer: Answer) ->
     assert told == words.answer(samples.report(*(make[kind]() for kind in tools), answer=answer))
 
 
+@pytest.mark.parametrize(
+    ("told", "kinds", "seconds"),
+    [
+        ("Recorded 61 of 168 hours on PC17. 4 calls.", ["proxy"], 61 * 3600),
+        ("Recorded 0 of 168 hours on PC17. 4 calls.", ["addon", "run"], 0),
+        ("Recorded 2 single runs on PC17. 4 calls.", ["run", "run"], 0),
+        ("2 files imported on PC17. 4 calls.", ["import", "import"], 0),
+        ("Recorded 61 of 168 hours on PC17. 1 file imported. 4 calls.", ["proxy", "import"], 61 * 3600),
+        ("4 calls.", [], 0),
+    ],
+)
+def test_period_says_what_was_recorded(told: str, kinds: list[str], seconds: int) -> None:
+    """Hours for what records on, single runs for what does not, files for what was imported."""
+    report = samples.report(
+        samples.fine("x", requests=4),
+        recording=Recording(seconds, 168 * 3600, 0, ()),
+        sources=tuple(samples.source(kind=kind) for kind in kinds),
+    )
+    assert told == words.period(report).split(". ", 1)[1]
+
+
 def test_mended_tool_is_not_blocked_now() -> None:
     """Refusals from before a tool was mended do not make it blocked."""
     assert not words.is_blocked(samples.fine("c", blocked=9))

@@ -51,6 +51,7 @@ _UNREADABLE: Final = {
     "tunnelled": "was passed through unread",
     "no-request": "connected and asked for nothing",
 }
+_LASTING: Final = frozenset({"proxy", "addon"})
 _OFF: Final = {
     "stopped": "it was stopped",
     "crashed": "it crashed",
@@ -158,10 +159,14 @@ def period(report: Report, show: Show = name) -> str:
     pieces = [f"{span}."]
     recorded = report.recording
     where = f" on {listed(machines(report), show=show)}" if report.sources and machines(report) else ""
-    if any(map(is_recording, report.sources)):
-        pieces.append(f"Recorded {share(recorded.recorded_seconds, recorded.period_seconds)}{where}.")
+    recordings = sum(map(is_recording, report.sources))
+    if recordings:
+        # `mfa-audit run` records one command's moment, which covers nothing of a period.
+        lasting = recorded.recorded_seconds or any(source.kind in _LASTING for source in report.sources)
+        length = share(recorded.recorded_seconds, recorded.period_seconds)
+        pieces.append(f"Recorded {length if lasting else count(recordings, 'single run')}{where}.")
         where = ""
-    files = sum(not is_recording(source) for source in report.sources)
+    files = len(report.sources) - recordings
     if files:
         pieces.append(f"{count(files, 'file')} imported{where}.")
     pieces.append(f"{count(report.totals.requests, 'call')}.")
