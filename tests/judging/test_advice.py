@@ -39,7 +39,9 @@ def test_advice_by_what_is_seen(reasons: list[str], claims: dict[str, Any], expe
     assert expected == advise(REASONS[reasons[0]].verdict, reasons, [claims])
 
 
-@pytest.mark.parametrize("reason", [reason for reason in REASONS if REASONS[reason].verdict is Verdict.UNDETERMINED])
+@pytest.mark.parametrize(
+    "reason", [reason for reason in REASONS if REASONS[reason].verdict is Verdict.UNDETERMINED]
+)
 def test_each_undetermined_reason_has_advice(reason: str) -> None:
     """Whoever cannot be told an answer is told what to do, without claims too."""
     given = advise(Verdict.UNDETERMINED, [reason], [])
@@ -58,4 +60,6 @@ def test_no_advice_is_to_weaken_anything() -> None:
     """Turning off security defaults is not a fix, and no advice says so."""
     every = [value for value in vars(advice).values() if isinstance(value, Advice)]
     assert len(every) > 10
-    assert not [one for one in every if "security defaults" in one.text.lower() or "turn off" in one.text.lower()]
+    assert not [
+        one for one in every if "security defaults" in one.text.lower() or "turn off" in one.text.lower()
+    ]

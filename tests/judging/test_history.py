@@ -15,7 +15,7 @@ DAY = 24 * HOUR
 
 
 def use(reason: str, day: float, *, last: float | None = None, requests: int = 10, **further: object) -> Use:
-    """One token of this reason issued on that day, used until `last` (a day too; else for an hour), all accepted."""
+    """One accepted token of this reason, issued on that day and used until `last` (a day; else an hour)."""
     start = day * DAY
     plain = Use(
         verdict=REASONS[reason].verdict,
@@ -58,17 +58,28 @@ def verdict_of(*uses: Use, strict: bool = False) -> tuple[str, tuple[str, ...]]:
         (use("app-only", 1, blocked=1), "non-compliant", ("blocked",)),
         (use("amr-without-mfa", 1, blocked=1), "non-compliant", ("blocked", "amr-without-mfa")),
         (use("mfa", 1, blocked=1, server_compliant=3), "non-compliant", ("blocked", "server-says-yes")),
-        (use("amr-without-mfa", 1, blocked_by_test=5, accepted=0), "non-compliant", ("blocked-by-test", "amr-without-mfa")),
+        (
+            use("amr-without-mfa", 1, blocked_by_test=5, accepted=0),
+            "non-compliant",
+            ("blocked-by-test", "amr-without-mfa"),
+        ),
         # isMfaCompliant: false.
         (use("mfa", 1, server_non_compliant=1), "non-compliant", ("server-says-no", "mfa")),
         (use("mfa", 1, server_non_compliant=1, accepted=0), "non-compliant", ("server-says-no", "mfa")),
-        (use("opaque", 1, server_non_compliant=1, server_compliant=9), "non-compliant",
-         ("server-says-no", "opaque", "server-says-yes")),
+        (
+            use("opaque", 1, server_non_compliant=1, server_compliant=9),
+            "non-compliant",
+            ("server-says-no", "opaque", "server-says-yes"),
+        ),
         # isMfaCompliant: true decides only for what cannot be read.
         (use("opaque", 1, server_compliant=1), "compliant", ("opaque", "server-says-yes")),
         (use("encrypted", 1, server_compliant=1), "compliant", ("encrypted", "server-says-yes")),
         (use("redacted", 1, server_compliant=1), "compliant", ("redacted", "server-says-yes")),
-        (use("amr-without-mfa", 1, server_compliant=1), "non-compliant", ("amr-without-mfa", "server-says-yes")),
+        (
+            use("amr-without-mfa", 1, server_compliant=1),
+            "non-compliant",
+            ("amr-without-mfa", "server-says-yes"),
+        ),
         (use("amr-missing-v2", 1, server_compliant=1), "undetermined", ("amr-missing-v2", "server-says-yes")),
         (use("opaque", 1, server_compliant=1, accepted=0), "undetermined", ("opaque", "never-accepted")),
         # Never accepted.
@@ -106,7 +117,10 @@ def test_what_one_use_proves(one: Use, verdict: str, reasons: tuple[str, ...]) -
         # Imported evidence does not mend what was recorded live.
         ([BAD, use("mfa", 2, imported=True), use("mfa", 3, imported=True)], "non-compliant"),
         ([BAD, use("mfa", 2), use("mfa", 3, imported=True)], "undetermined"),
-        ([replace(BAD, imported=True), use("mfa", 2, imported=True), use("mfa", 3, imported=True)], "compliant"),
+        (
+            [replace(BAD, imported=True), use("mfa", 2, imported=True), use("mfa", 3, imported=True)],
+            "compliant",
+        ),
         ([replace(BAD, imported=True), use("mfa", 2), use("mfa", 3)], "compliant"),
         ([replace(BAD, imported=True), use("mfa", 2), use("mfa", 3, imported=True)], "undetermined"),
         # Nothing bad.
@@ -124,20 +138,25 @@ def test_what_uses_come_to(uses: list[Use], verdict: str) -> None:
 
 
 def test_what_was_before_is_told() -> None:
-    """A mended tool says until when it called without MFA and how often; a changing one since when it is good."""
+    """A mended tool says until when and how often it called without MFA; a changing one since when."""
     second = use("amr-missing", 1.5, requests=7)
-    assert Standing(
-        Verdict.COMPLIANT, ("mfa",), Previously(Verdict.NON_COMPLIANT, second.last, 17)
-    ) == stand([BAD, second, use("mfa", 2), use("mfa", 3)])
+    assert Standing(Verdict.COMPLIANT, ("mfa",), Previously(Verdict.NON_COMPLIANT, second.last, 17)) == stand(
+        [BAD, second, use("mfa", 2), use("mfa", 3)]
+    )
     changing = stand([BAD, use("mfa", 2.2), use("mfa", 2)])
     assert ("recently-changed", "amr-without-mfa") == changing.reasons
-    assert (2 * DAY, BAD.last) == (changing.recently_changed_since, changing.previously and changing.previously.until)
+    assert (2 * DAY, BAD.last) == (
+        changing.recently_changed_since,
+        changing.previously and changing.previously.until,
+    )
     assert None is stand([BAD]).previously
 
 
 def test_strict_mends_nothing() -> None:
     """With strict any bad call in the period is a non-compliant tool."""
-    assert ("non-compliant", ("amr-without-mfa",)) == verdict_of(BAD, use("mfa", 2), use("mfa", 3), strict=True)
+    assert ("non-compliant", ("amr-without-mfa",)) == verdict_of(
+        BAD, use("mfa", 2), use("mfa", 3), strict=True
+    )
     assert ("compliant", ("mfa",)) == verdict_of(use("mfa", 2), strict=True)
 
 
@@ -147,9 +166,9 @@ def test_the_worst_user_decides() -> None:
     mended = stand([BAD, use("mfa", 2), use("mfa", 3)])
     changing, exempt = stand([BAD, use("mfa", 2)]), stand([use("app-only", 1)])
     assert bad == worst([good, mended, bad, changing])
-    assert Standing(Verdict.UNDETERMINED, changing.reasons, Previously(Verdict.NON_COMPLIANT, BAD.last, 20), 2 * DAY) == worst(
-        [good, mended, changing]
-    )
+    assert Standing(
+        Verdict.UNDETERMINED, changing.reasons, Previously(Verdict.NON_COMPLIANT, BAD.last, 20), 2 * DAY
+    ) == worst([good, mended, changing])
     assert mended == worst([exempt, mended, good])
     assert exempt == worst([exempt])
     assert Standing(Verdict.UNDETERMINED, (), None) == worst([])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mfa_audit.exchanges import Exchange, Secret
-from mfa_audit.judging import observations, tokens
+from mfa_audit.judging import observations, server, tokens
 from mfa_audit.judging.observations import Judge, Observation
 from mfa_audit.judging.people import Mode, People
+from mfa_audit.judging.tokens import Token
 from mfa_audit.judging.verdicts import REASONS
 from mfa_audit.sample_tokens import make_user_token
 
@@ -37,8 +39,14 @@ def observe(**changed: Any) -> Observation:
 
 def test_a_call_is_kept_without_its_token() -> None:
     """Who, what, the verdict and the server's answer are kept; nothing of the raw token is."""
-    kept = observe(program="nightly.ps1", user_agent="CIPP/8 (user:a@b.example)", request_id=GUID, mfa_compliant="false")
-    assert ("amr-without-mfa", "GET /v1/customers/*", "nightly.ps1") == (kept.token.reason, kept.operation, kept.program)
+    kept = observe(
+        program="nightly.ps1", user_agent="CIPP/8 (user:a@b.example)", request_id=GUID, mfa_compliant="false"
+    )
+    assert ("amr-without-mfa", "GET /v1/customers/*", "nightly.ps1") == (
+        kept.token.reason,
+        kept.operation,
+        kept.program,
+    )
     assert "5d2b6f60-0000-4000-8000-0000000c1133" == kept.client.app_id
     assert "CIPP/8 (user:<email>)" == kept.client.user_agent
     assert (True, False, False) == (kept.accepted, kept.blocked, kept.server)
@@ -73,8 +81,14 @@ def test_ids_that_are_no_guids_are_dropped(value: str | None) -> None:
 
 def test_a_token_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """However often a token is sent, it is decoded once, and the cache is bounded."""
-    read, seen = tokens.read, []
-    monkeypatch.setattr(tokens, "read", lambda values: seen.append(1) or read(values))
+    read = tokens.read
+    seen: list[Token] = []
+
+    def read_and_count(values: Sequence[Secret]) -> Token:
+        seen.append(read(values))
+        return seen[-1]
+
+    monkeypatch.setattr(tokens, "read", read_and_count)
     monkeypatch.setattr(observations, "MOST_TOKENS", 2)
     judge = Judge()
     for value in (b"a", b"a", b"b", b"a", b"c", b"a", b"b"):
@@ -101,7 +115,7 @@ def test_a_bug_of_ours_costs_no_call(part: str, monkeypatch: pytest.MonkeyPatch)
     if part == "read":
         monkeypatch.setattr(tokens, "read", fail)
     elif part == "server":
-        monkeypatch.setattr(observations.server, "accepted", fail)
+        monkeypatch.setattr(server, "accepted", fail)
     else:
         monkeypatch.setattr(People, "token", fail)
     kept = judge.observe(exchange())

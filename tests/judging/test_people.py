@@ -61,7 +61,9 @@ def test_pseudonyms_are_stable_and_keyed() -> None:
 def test_users_stay_apart_without_names() -> None:
     """With none two users are two, one user is one, and no name is kept."""
     people = People(Mode.NONE, KEY)
-    first, again, other = (people.user(User("t", own, name)) for own, name in (("1", "a"), ("1", "b"), ("2", "a")))
+    first, again, other = (
+        people.user(User("t", own, name)) for own, name in (("1", "a"), ("1", "b"), ("2", "a"))
+    )
     assert first == again
     assert first != other
     assert first is not None
