@@ -29,8 +29,16 @@ def logic_apps(run: int) -> str:
     [
         ("CIPP/8.2.0 (user:<email>)", "CIPP", False),
         (FX, "Partner Center SDK for .NET", False),
-        ("Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.19041.1", "Windows PowerShell", True),
-        ("Mozilla/5.0 (Windows NT 10.0; Microsoft Windows 10.0.22631; de-DE) PowerShell/7.4.1", "PowerShell", True),
+        (
+            "Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.19041.1",
+            "Windows PowerShell",
+            True,
+        ),
+        (
+            "Mozilla/5.0 (Windows NT 10.0; Microsoft Windows 10.0.22631; de-DE) PowerShell/7.4.1",
+            "PowerShell",
+            True,
+        ),
         (logic_apps(1), "Azure Logic Apps", False),
         (logic_apps(1) + " microsoft-flow/1.0", "Power Automate", False),
         ("python/3.10.5 (Linux-5.15) AZURECLI/2.53.0 (DEB)", "Azure CLI", False),
@@ -53,7 +61,11 @@ def logic_apps(run: int) -> str:
         (f"{MOZILLA} Chrome/120.0.0.0 Safari/537.36 Edg/120.0.2210.91", "Microsoft Edge", True),
         (f"{MOZILLA} Chrome/120.0.0.0 Safari/537.36", "Chrome", True),
         ("Mozilla/5.0 (X11; Linux x86_64; rv:121.0) Gecko/20100101 Firefox/121.0", "Firefox", True),
-        ("Mozilla/5.0 (Macintosh) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.2 Safari/605.1.15", "Safari", True),
+        (
+            "Mozilla/5.0 (Macintosh) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.2 Safari/605.1.15",
+            "Safari",
+            True,
+        ),
         ("Mozilla/5.0", "Browser", True),
         ("NightlySync/3.1 (build 77)", "NightlySync", False),
         ("Contoso Sync 3.1.4", "Contoso Sync", False),
@@ -63,7 +75,7 @@ def logic_apps(run: int) -> str:
     ],
 )
 def test_product_of_a_user_agent(user_agent: str, name: str, generic: bool) -> None:
-    """A User-Agent names a product without versions, builds, cultures and ids; libraries stand for many tools."""
+    """A User-Agent names a product without versions, builds and ids; libraries stand for many tools."""
     assert Product(name, generic) == product_of(user_agent)
 
 
@@ -80,9 +92,21 @@ def test_a_user_agent_may_name_nothing(user_agent: str | None) -> None:
         (None, "Partner Center PowerShell", FX, "1.5.1901.1", "Partner Center PowerShell"),
         (None, "Partner Center Open .NET SDK", FX, "3.0", "Partner Center Open .NET SDK"),
         (None, "Partner Center Java SDK", "okhttp/4.12.0", "1.15.4", "Partner Center Java SDK"),
-        ("Partner Center Explorer v2.0", "Partner Center .NET SDK", None, "3.4.0.0", "Partner Center Explorer"),
+        (
+            "Partner Center Explorer v2.0",
+            "Partner Center .NET SDK",
+            None,
+            "3.4.0.0",
+            "Partner Center Explorer",
+        ),
         (None, None, "CIPP/8.2.0 (user:john@msp.com)", None, "CIPP"),
-        (None, None, "Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.1", None, "Windows PowerShell"),
+        (
+            None,
+            None,
+            "Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.1",
+            None,
+            "Windows PowerShell",
+        ),
         (None, None, "Mozilla/5.0 (Windows NT 10.0; de-DE) PowerShell/7.4.1", None, "PowerShell"),
     ],
 )
@@ -94,7 +118,7 @@ def test_each_documented_client(
 
 
 def test_names_by_precedence() -> None:
-    """The partner's name, then what the tool says of itself, then a known app id, a general product, the app id."""
+    """The partner's name, what the tool says of itself, a known app id, a general product, the app id."""
     both = client_of(CLI, "Nightly v1.2", "Partner Center .NET SDK", "curl/8.0")
     assert "Ours" == tool_of(both, {CLI: "Ours", "nightly": "Not this"}).name
     assert "Ours" == tool_of(both, {"nightly": "Ours"}).name
@@ -141,7 +165,7 @@ def test_nine_clients_are_three_tools() -> None:
     ],
 )
 def test_what_is_kept_of_a_header(raw: str | None, kept: str | None) -> None:
-    """People's addresses and names, and tokens, are masked in every header; the rest stays, as far as storable."""
+    """People's addresses and names, and tokens, are masked in every header; the rest stays."""
     assert Client(None, kept, kept, kept, kept) == client_of(None, raw, raw, raw, raw)
 
 
@@ -166,7 +190,12 @@ def test_any_header_is_storable(value: str, before: str) -> None:
         f'#TYPE System.Object\n"Name";"AppId"\n"Our sync";"{{{OWN}}}"\n"Our curl script";"curl"\n',
         f"{OWN}\tOur  sync\ncurl\tOur curl script",
         "\ufeff" + json.dumps({OWN: "Our sync", "CURL": " Our curl script "}),
-        json.dumps([{"applicationId": OWN, "displayName": "Our sync"}, {"product": "curl", "name": "Our curl script"}]),
+        json.dumps(
+            [
+                {"applicationId": OWN, "displayName": "Our sync"},
+                {"product": "curl", "name": "Our curl script"},
+            ]
+        ),
     ],
 )
 def test_names_files(content: str) -> None:
@@ -177,7 +206,21 @@ def test_names_files(content: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "\n\n", "{", '{"a": 1}', "[1]", "[[[", '{"a": ""}', "only one column", "a,b\nc", ",name", "#x", "{}"]
+    "content",
+    [
+        "",
+        "\n\n",
+        "{",
+        '{"a": 1}',
+        "[1]",
+        "[[[",
+        '{"a": ""}',
+        "only one column",
+        "a,b\nc",
+        ",name",
+        "#x",
+        "{}",
+    ],
 )
 def test_bad_names_files_are_refused(content: str) -> None:
     """A names file that cannot be read is an error that shows how one looks."""

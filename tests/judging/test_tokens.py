@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-import sqlite3  # noqa: TID251 - to show that SQLite can keep what a token leaves
+import sqlite3
 from typing import Any
 
 import pytest
@@ -61,7 +61,11 @@ DEEP = b64(b'{"aud":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
         ([b"Bearer " + HEADER + b"." + PAYLOAD], "v1.0", "mfa"),
         ([b"Bearer " + HEADER + b"." + PAYLOAD + b".redacted"], "v1.0", "mfa"),
         ([b"Bearer " + b64({"alg": "none"}) + b"." + PAYLOAD + b"."], "v1.0", "mfa"),
-        ([b"Bearer " + b64({"alg": 7, "crit": ["x"], "kid": 3, "b64": False}) + b"." + PAYLOAD + b".x"], "v1.0", "mfa"),
+        (
+            [b"Bearer " + b64({"alg": 7, "crit": ["x"], "kid": 3, "b64": False}) + b"." + PAYLOAD + b".x"],
+            "v1.0",
+            "mfa",
+        ),
         ([b"Bearer not-a-header." + PAYLOAD + b".x"], "v1.0", "mfa"),
         # Proof of possession.
         ([b"PoP " + jwt_of({"at": GOOD.decode(), "ts": 1})], "v1.0", "mfa"),
@@ -77,8 +81,16 @@ DEEP = b64(b'{"aud":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
         ([b"Bearer " + GOOD, b"Bearer " + OTHER], "malformed", "several-tokens"),
         ([b"Bearer " + GOOD + b", Bearer " + OTHER], "malformed", "several-tokens"),
         # Not a JWT.
-        ([b"Bearer " + b".".join([b64({"alg": "RSA-OAEP"}), b"a2V5", b"aXY", b"Y2lwaGVy", b"dGFn"])], "encrypted", "encrypted"),
-        ([b"Bearer " + b".".join([b64({"alg": "dir"}), b"", b"aXY", b"Y2lwaGVy", b"dGFn"])], "encrypted", "encrypted"),
+        (
+            [b"Bearer " + b".".join([b64({"alg": "RSA-OAEP"}), b"a2V5", b"aXY", b"Y2lwaGVy", b"dGFn"])],
+            "encrypted",
+            "encrypted",
+        ),
+        (
+            [b"Bearer " + b".".join([b64({"alg": "dir"}), b"", b"aXY", b"Y2lwaGVy", b"dGFn"])],
+            "encrypted",
+            "encrypted",
+        ),
         ([b"Bearer EwB4A8l6BAAUO9chh8cJscQLmU"], "opaque", "opaque"),
         ([b"Bearer undefined"], "opaque", "opaque"),
         ([b"Basic ZGFuYTpodW50ZXIy"], "other-scheme", "other-scheme"),
@@ -143,12 +155,20 @@ def test_version_of_a_token(claims: dict[str, str], form: Form) -> None:
 
 def test_what_a_token_tells() -> None:
     """App, user and times are taken from the claims that name them, in either version."""
-    token = reading(b"Bearer " + make_user_token("mfa", iat=1_700_000_000, exp=1_700_003_900, appid="ABCD").encode())
+    token = reading(
+        b"Bearer " + make_user_token("mfa", iat=1_700_000_000, exp=1_700_003_900, appid="ABCD").encode()
+    )
     assert "abcd" == token.app_id
     assert User(TENANT, "a8c4f3a2-0000-4000-8000-0000000da0a1", "dana@contoso.example") == token.user
     assert (1_700_000_000, 1_700_003_900) == (token.issued, token.expires)
-    second = reading(b"Bearer " + jwt_of({"azp": "x-1", "preferred_username": "p@contoso.example", "nbf": "5"}))
-    assert ("x-1", "p@contoso.example", 5.0) == (second.app_id, second.user and second.user.name, second.issued)
+    second = reading(
+        b"Bearer " + jwt_of({"azp": "x-1", "preferred_username": "p@contoso.example", "nbf": "5"})
+    )
+    assert ("x-1", "p@contoso.example", 5.0) == (
+        second.app_id,
+        second.user and second.user.name,
+        second.issued,
+    )
 
 
 def test_app_only_tokens_have_no_user() -> None:
@@ -158,7 +178,8 @@ def test_app_only_tokens_have_no_user() -> None:
 
 
 @pytest.mark.parametrize(
-    "moment", [10**30, -1, 0, True, None, [], "soon", 1e308, 253_402_300_800, "1" * 400, float("inf"), float("nan")]
+    "moment",
+    [10**30, -1, 0, True, None, [], "soon", 1e308, 253_402_300_800, "1" * 400, float("inf"), float("nan")],
 )
 def test_impossible_times_are_no_times(moment: object) -> None:
     """A time that no calendar has is left out instead of failing later."""
@@ -168,7 +189,9 @@ def test_impossible_times_are_no_times(moment: object) -> None:
 
 def test_claims_that_are_not_allowed_are_dropped() -> None:
     """Only allow-listed claims are kept, and of those no nested values."""
-    token = reading(b"Bearer " + jwt_of({"aud": {"a": 1}, "groups": ["g"], "email": "x@y.example", "tid": "t"}))
+    token = reading(
+        b"Bearer " + jwt_of({"aud": {"a": 1}, "groups": ["g"], "email": "x@y.example", "tid": "t"})
+    )
     assert {"tid": "t"} == token.claims
 
 
@@ -185,7 +208,14 @@ def test_fingerprints_are_for_long_tokens_only() -> None:
     assert reading(b"Bearer " + GOOD).fingerprint == reading(b'bearer  "' + GOOD + b'"').fingerprint
     assert reading(b"Bearer " + GOOD).fingerprint != reading(b"Bearer " + OTHER).fingerprint
     assert reading(b"Bearer " + GOOD).key == reading(GOOD).fingerprint
-    for value in (b"hunter2", b"Basic " + b64(GOOD), b"REMOVED" * 20, b"x" * 999, b"Q7" * 99, GOOD[: GUESSABLE - 1]):
+    for value in (
+        b"hunter2",
+        b"Basic " + b64(GOOD),
+        b"REMOVED" * 20,
+        b"x" * 999,
+        b"Q7" * 99,
+        GOOD[: GUESSABLE - 1],
+    ):
         assert None is reading(value).fingerprint
     assert "opaque:opaque" == reading(b"hunter2").key
 
@@ -206,7 +236,9 @@ def leaked(token: Token, raw: bytes) -> bool:
 def test_nothing_of_the_raw_token_is_kept() -> None:
     """Not even a claim that repeats the signature, or a piece of it, lets it through."""
     signature = "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6"
-    raw = jwt_of({"upn": f"x{signature}", "roles": [signature[3:20]], "tid": "t", "aud": "a"}, None, signature.encode())
+    raw = jwt_of(
+        {"upn": f"x{signature}", "roles": [signature[3:20]], "tid": "t", "aud": "a"}, None, signature.encode()
+    )
     assert not leaked(reading(b"Bearer " + raw), raw)
     assert not leaked(reading(b"Bearer " + GOOD), GOOD)
     assert "t" == reading(raw).claims["tid"]
@@ -237,7 +269,7 @@ CLAIMS = st.dictionaries(
 @UNHURRIED
 @given(CLAIMS)
 def test_any_claims_can_be_stored_and_judged_anew(claims: dict[str, Any]) -> None:
-    """What is kept of any claims goes through JSON and SQLite unchanged, and judging it anew gives the same."""
+    """What is kept of claims goes through JSON and SQLite unchanged, and judging it anew gives the same."""
     token = reading(b"Bearer " + jwt_of(claims))
     database = sqlite3.connect(":memory:")
     kept = json.dumps(dict(token.claims), ensure_ascii=False, allow_nan=False)
@@ -249,7 +281,9 @@ def test_any_claims_can_be_stored_and_judged_anew(claims: dict[str, Any]) -> Non
 
 @UNHURRIED
 @given(CLAIMS, st.binary(max_size=30), st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3))
-def test_judging_depends_on_the_claims_alone(claims: dict[str, Any], signature: bytes, header: dict[str, str]) -> None:
+def test_judging_depends_on_the_claims_alone(
+    claims: dict[str, Any], signature: bytes, header: dict[str, str]
+) -> None:
     """Header and signature have no part in the verdict."""
     plain, odd = reading(jwt_of(claims)), reading(jwt_of(claims, header, b64(signature)))
     assert (plain.verdict, plain.reason, plain.claims) == (odd.verdict, odd.reason, odd.claims)

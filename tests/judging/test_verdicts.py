@@ -65,7 +65,12 @@ def changed(**claims: Any) -> dict[str, Any]:
         (DOC, Form.V1, changed(aud="https://graph.microsoft.com", amr=["pwd"]), "wrong-audience"),
         (OURS, Form.V1, changed(aud=None), "mfa"),
         (OURS, Form.V1, changed(aud=["https://other.example", PUBLISHED["aud"]]), "mfa"),
-        (DOC, Form.V1, {"oid": PRINCIPAL, "sub": PRINCIPAL, "appidacr": "1", "aud": PUBLISHED["aud"]}, "app-only"),
+        (
+            DOC,
+            Form.V1,
+            {"oid": PRINCIPAL, "sub": PRINCIPAL, "appidacr": "1", "aud": PUBLISHED["aud"]},
+            "app-only",
+        ),
         (DOC, Form.V1, changed(idtyp="app", amr=["pwd"]), "app-only"),
         (DOC, Form.V1, changed(idtyp="app", aud="https://graph.windows.net"), "app-only"),
         (OURS, Form.V1, {**UNKNOWN, "amr": ["pwd"]}, "caller-unknown"),
@@ -90,8 +95,8 @@ def test_each_row_of_the_rule(source: str, form: Form, claims: dict[str, Any], r
 
 @pytest.mark.parametrize(
     "method",
-    """rsa otp fed wia wiaormfa none totp hotp sms tel emailotp tap fido hwk swk x509 mngcmfa face fpt geo iris kba mca
-    pin pop rba retina sc user vbm pwd""".split(),
+    """pwd rsa otp fed wia wiaormfa none totp hotp sms tel emailotp tap fido hwk swk x509 mngcmfa
+    face fpt geo iris kba mca pin pop rba retina sc user vbm""".split(),  # noqa: SIM905
 )
 def test_no_other_method_implies_mfa(method: str) -> None:
     """Of all documented amr values only mfa and ngcmfa count (documented)."""
@@ -159,4 +164,6 @@ def test_other_claims_change_nothing(further: dict[str, Any]) -> None:
 
 def test_reasons_come_most_telling_first() -> None:
     """What the server did stands before what the claims say; ids of a newer version come last."""
-    assert ("blocked", "amr-without-mfa", "of-the-future") == order({"of-the-future", "amr-without-mfa", "blocked"})
+    assert ("blocked", "amr-without-mfa", "of-the-future") == order(
+        {"of-the-future", "amr-without-mfa", "blocked"}
+    )

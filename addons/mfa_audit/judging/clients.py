@@ -156,7 +156,8 @@ def _mask(value: str | None) -> str | None:
         short = short.encode("utf-8", "replace").decode("utf-8")  # lone surrogates of undecodable bytes
     short = short.replace("\x00", "\ufffd")
     short = _TOKEN.sub("<token>", short)
-    short = _EMAIL.sub("<email>", short)
+    if "@" in short or "%40" in short:
+        short = _EMAIL.sub("<email>", short)
     return _PERSON.sub(r"\1\2<user>", short)[:_LONGEST]
 
 
