@@ -64,15 +64,17 @@ def test_a_gone_process_is_unknown(tmp_path: Path, listener: int) -> None:
     assert (None, 0) == (asyncio.run(found.find(port, listener)), found.denied)
 
 
-def test_one_scan_answers_all_that_wait(
+def test_one_look_answers_all_that_wait(
     tmp_path: Path, listener: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Forty connections that wait at once cost one scan, besides the one under way."""
-    scans: list[int] = []
+    """Forty connections that wait at once cost one look, besides the one under way."""
+    looks: list[int] = []
 
-    def count(wanted: frozenset[Connection]) -> tuple[dict[Connection, str], int]:
-        scans.append(len(wanted))
-        return look_up(wanted)
+    def count(
+        wanted: frozenset[Connection], likely: tuple[int, ...], everywhere: bool
+    ) -> tuple[dict[Connection, tuple[int, str]], int]:
+        looks.append(len(wanted))
+        return look_up(wanted, likely, everywhere)
 
     monkeypatch.setattr(programs, "look_up", count)
     with connected(tmp_path, listener, 40) as ports:
@@ -86,7 +88,21 @@ def test_one_scan_answers_all_that_wait(
             return [await first, *await asyncio.gather(*rest)]
 
         assert ["nightly-sync.py"] * 81 == asyncio.run(ask())
-    assert [1, 40] == scans
+    assert 2 == len(looks)
+
+
+def test_an_owner_is_found_again_without_a_rest(
+    tmp_path: Path, listener: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that makes one connection after the other is found at once each time."""
+    monkeypatch.setattr(programs, "REST", 1_000_000)
+    with connected(tmp_path, listener, 5) as ports:
+
+        async def ask() -> list[str | None]:
+            found = Programs()
+            return [await asyncio.wait_for(found.find(port, listener), 10) for port in ports]
+
+        assert ["nightly-sync.py"] * 5 == asyncio.run(ask())
 
 
 def test_waiting_is_bounded(listener: int) -> None:

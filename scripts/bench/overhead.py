@@ -82,7 +82,6 @@ class Bench:
             "map_remote": f"|https://{HOST}/|https://127.0.0.1:{int(process.stdout.readline())}/",
             "ssl_verify_upstream_trusted_ca": str(upstream.certificate_file),
             "connection_strategy": "lazy",
-            "upstream_cert": "false",
         }
 
     @contextmanager
