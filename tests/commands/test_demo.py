@@ -8,7 +8,7 @@ from processes import Audit
 
 
 def test_the_demonstration_shows_the_whole_job(audit: Audit, home: Path) -> None:
-    """It says that it is a simulation, reports the one program without MFA, exits 0 and leaves nothing behind."""
+    """It says that it is a simulation, reports the program without MFA, exits 0 and leaves nothing."""
     done = audit.run("demo")
     assert 0 == done.returncode, done.stderr
     assert "This is a simulation." in done.stderr
