@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import psutil
@@ -19,6 +22,7 @@ REST: Final = 4
 # The processes looked at first and without that rest: those that owned the latest connections, and those
 # that started last.
 LIKELY: Final = 16
+_ESTABLISHED: Final = "01"  # in /proc/net/tcp
 
 
 class Connection(NamedTuple):
@@ -101,7 +105,8 @@ def look_up(
     """
     found: dict[Connection, tuple[int, str]] = {}
     refused: set[Connection] = set()
-    for pid, port, peer_port in _sockets(likely, everywhere):
+    ports = {connection.port for connection in wanted}
+    for pid, port, peer_port in _sockets(ports, likely, everywhere):
         for connection in {Connection(port, peer_port), Connection(port, None)} & wanted - found.keys():
             name, denied = _name_of_process(pid)
             if denied:
@@ -113,41 +118,64 @@ def look_up(
     return found, len(refused)
 
 
-def _sockets(likely: Sequence[int], everywhere: bool) -> Iterator[tuple[int | None, int, int]]:
-    """The TCP connections of this machine that we may see: its process, if told, and its two ports."""
-    # Windows has one table for all processes, and reads all of it also for one of them.
-    if not psutil.WINDOWS:
-        newest = sorted(psutil.pids(), reverse=True)[:LIKELY]
-        yield from _sockets_of(dict.fromkeys((*likely, *newest)))
-        if not everywhere:
-            return
-    try:
-        for socket in psutil.net_connections("tcp"):
-            # A closing socket without a process is one whose process has gone.
-            if (
-                socket.laddr
-                and socket.raddr
-                and (socket.pid is not None or socket.status == psutil.CONN_ESTABLISHED)
-            ):
-                yield socket.pid, socket.laddr.port, socket.raddr.port
+def _sockets(
+    ports: Set[int], likely: Sequence[int], everywhere: bool
+) -> Iterator[tuple[int | None, int, int]]:
+    """The TCP connections from `ports` that we may see: the process (None: kept from us) and both ports."""
+    if psutil.LINUX:
+        yield from _sockets_on_linux(ports, likely, everywhere)
         return
-    except psutil.AccessDenied:
-        pass  # macOS shows all of them to root only, but to each user those of his own processes
-    yield from _sockets_of(psutil.pids())
+    if psutil.MACOS:  # which shows all of them to root only, but to each user those of his own processes
+        yield from _sockets_of(_in_turn(likely, everywhere), ports)
+        return
+    # Windows keeps one table with the processes in it.
+    for socket in psutil.net_connections("tcp"):
+        if socket.raddr and socket.laddr and socket.laddr.port in ports and socket.pid:
+            yield socket.pid, socket.laddr.port, socket.raddr.port
 
 
-def _sockets_of(pids: Iterable[int]) -> Iterator[tuple[int | None, int, int]]:
+def _in_turn(likely: Sequence[int], everywhere: bool) -> Iterable[int]:
+    newest_first = sorted(psutil.pids(), reverse=True)
+    return dict.fromkeys((*likely, *(newest_first if everywhere else newest_first[:LIKELY])))
+
+
+def _sockets_of(pids: Iterable[int], ports: Set[int]) -> Iterator[tuple[int | None, int, int]]:
     for pid in pids:
         with contextlib.suppress(psutil.Error):
             for own in psutil.Process(pid).net_connections("tcp"):
-                if own.laddr and own.raddr:
+                if own.raddr and own.laddr and own.laddr.port in ports:
                     yield pid, own.laddr.port, own.raddr.port
+
+
+def _sockets_on_linux(
+    ports: Set[int], likely: Sequence[int], everywhere: bool
+) -> Iterator[tuple[int | None, int, int]]:
+    """psutil reads the whole table of sockets anew for each process, this once; see proc(5), /proc/net/tcp."""
+    hexadecimal = "|".join(f"{port:04X}" for port in ports)
+    row = re.compile(rf"\d+: \w+:({hexadecimal}) \w+:(\w+) (\w+) \S+ \S+ \w+ +\d+ +\d+ (\d+) ")
+    sockets: dict[str, tuple[int, int]] = {}  # by what a process's descriptor of it links to
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError):
+            for port, peer_port, state, inode in row.findall(Path(table).read_text()):
+                # A closing socket without an inode is one whose process has gone.
+                if inode != "0" or state == _ESTABLISHED:
+                    sockets[f"socket:[{inode}]"] = (int(port, 16), int(peer_port, 16))
+    for pid in _in_turn(likely, everywhere):
+        if not sockets:
+            return
+        with contextlib.suppress(OSError):  # another user's process, or gone by now
+            for descriptor in os.scandir(f"/proc/{pid}/fd"):
+                link = os.readlink(descriptor.path)  # noqa: PTH115 - some hundred of them
+                if link in sockets:
+                    yield (pid, *sockets.pop(link))
+    if everywhere:
+        yield from ((None, *both) for both in sockets.values())
 
 
 def _name_of_process(pid: int | None) -> tuple[str | None, bool]:
     """Its name, and whether more rights would have told more."""
     if pid is None:
-        return None, True  # Linux lists the socket of another user's process without the process
+        return None, True
     try:
         process = psutil.Process(pid)
         try:
