@@ -40,7 +40,7 @@ function call(url) {
       .on('error', reject)
       .on('connect', (_, socket) => https.get(url, {
         createConnection: () => tls.connect({socket, servername: url.hostname}),
-        defaultPort: 443,  // else Node, not knowing of the TLS below, would send `Host: …:80`
+        defaultPort: 443, // without an agent Node thinks it is 80, and writes the port into Host
         headers: {Authorization: 'Bearer ' + token, 'User-Agent': 'node/' + process.versions.node},
       }, answer => {
         console.log(answer.statusCode);

@@ -57,6 +57,7 @@ class Proxy:
 
     process: psutil.Process
     port: int
+    database: Path
     calls: int = 0
 
 
@@ -65,6 +66,7 @@ class Bench:
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder = folder
+        self.started = 0
         authority = certificates.create(folder / "ca")
         upstream = certificates.create(folder / "upstream", ["127.0.0.1"])
         pem = folder / "upstream.pem"
@@ -82,24 +84,24 @@ class Bench:
             "map_remote": f"|https://{HOST}/|https://127.0.0.1:{int(process.stdout.readline())}/",
             "ssl_verify_upstream_trusted_ca": str(upstream.certificate_file),
             "connection_strategy": "lazy",
-            "upstream_cert": "false",
         }
 
     @contextmanager
     def proxy(self, addon: Path | None, **variables: str) -> Iterator[Proxy]:
         """mitmdump with the addon's file, ended by SIGTERM so that it writes what it has to."""
-        name = f"{addon.stem if addon else 'bare'}{len(variables)}"
+        self.started += 1
+        database = self.folder / f"{self.started}.db"
         options = dict(self.options)
         if addon is not None and "partner_center" in variables.get("BENCH_TIMED", addon.name):
-            options["mfa_audit_db"] = str(self.folder / f"{name}.db")
+            options["mfa_audit_db"] = str(database)
         port = free_port()
         command = [*MITMDUMP, "-q", "--listen-host", "127.0.0.1", "--listen-port", str(port)]
         command += [word for key, value in options.items() for word in ("--set", f"{key}={value}")]
         command += ["-s", str(addon)] if addon else []
-        variables |= {"BENCH_PLAIN_DB": str(self.folder / f"{name}.db")}
+        variables |= {"BENCH_PLAIN_DB": str(database)}
         with child(command, variables) as process:
             wait_for(port, process)
-            yield Proxy(psutil.Process(process.pid), port)
+            yield Proxy(psutil.Process(process.pid), port, database)
 
     def load(self, proxy: Proxy, *, connections: int, http2: bool, seconds: float) -> Measured:
         """Put one load on one proxy."""
@@ -115,9 +117,10 @@ class Bench:
         before = proxy.process.cpu_times()
         done = subprocess.run(
             [sys.executable, str(HERE / "load.py"), json.dumps(plan)],
-            capture_output=True,
+            stdout=subprocess.PIPE,
             text=True,
             check=True,
+            timeout=seconds + 60,
         )
         after = proxy.process.cpu_times()
         result: dict[str, Any] = json.loads(done.stdout)
@@ -169,10 +172,9 @@ def measure(bench: Bench, rounds: int, seconds: float) -> None:
                         )
                         results[http2, connections][name].append(measured)
             print(f"round {number + 1} of {rounds} done", file=sys.stderr)
-        calls = proxies["mfa-audit"].calls
-        time.sleep(0.1)
         # Read while the proxy runs: what was answered is on disk already.
-        stored = count_rows(bench.folder / "partner_center_mfa0.db")
+        calls = proxies["mfa-audit"].calls
+        stored = count_rows(proxies["mfa-audit"].database)
     for (http2, connections), by_name in results.items():
         print(f"\n{'HTTP/2' if http2 else 'HTTP/1.1'}, {connections} connection{'s' * (connections > 1)}\n")
         print("| | calls/s | of bare | CPU/call | above bare | p50 |\n|---|--:|--:|--:|--:|--:|")

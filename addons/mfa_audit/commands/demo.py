@@ -68,8 +68,9 @@ def command(quiet: bool) -> int:
         # Both end with the report's own status: 1, since one of the programs has no MFA.
         if (recorded, reported, standin.answered) != (1, 1, expected):
             raise AuditError(
-                f"the demonstration did not work: the report ended with {reported} instead of 1, and "
-                f"{standin.answered} of {expected} calls arrived; please report it with `mfa-audit --version`"
+                f"the demonstration did not work: run and report ended with {recorded} and {reported} instead "
+                f"of 1, and {standin.answered} of {expected} calls arrived; please report it with your "
+                "`mfa-audit --version`"
             )
     if not quiet:
         _say(CONCLUSION)
@@ -113,17 +114,10 @@ def _record(standin: StandIn, database: Path, folder: Path, parts: Sequence[Part
     """Send the programs through `mfa-audit run`, whose exit status is returned."""
     plan = folder / "plan.json"
     plan.write_text(json.dumps([part.command for part in parts]), encoding="utf-8")
-    settings = {
-        "map_remote": f"|{ORIGIN}/|{standin.origin}/",
-        "ssl_verify_upstream_trusted_ca": str(standin.certificate_file),
-        # With these two the real host is not even looked up.
-        "connection_strategy": "lazy",
-        "upstream_cert": "false",
-    }
     done = subprocess.run(
         [
             *_mfa_audit("run", "--quiet", "--db", str(database)),
-            *(word for name, value in settings.items() for word in ("--set", f"{name}={value}")),
+            *(word for name, value in standin.instead_of().items() for word in ("--set", f"{name}={value}")),
             *("--", sys.executable, "-c", _DRIVER, str(plan)),
         ],
         stdin=subprocess.DEVNULL,
