@@ -18,7 +18,7 @@ from mfa_audit.errors import AuditError
 
 API = "api.partnercenter.microsoft.com"
 OTHER = "login.example.test"
-CLIENTS = Path(__file__).parent / "clients"
+CLIENTS = Path(__file__).parent / "client_programs"
 
 
 class Scene:
@@ -233,7 +233,7 @@ def test_windows_has_one_name_in_any_case(scene: Scene) -> None:
         "*", API, API.upper(), f".{API}", "microsoft.com", ".microsoft.com", "*.microsoft.com",
         "*microsoft.com", "com", "soft.com", f"{API}:443", "microsoft.com:443", ":443",
         "*.partner*.microsoft.com", "api.*",
-        f"https://{API}", f"{API}.", "eu.partnercenter.microsoft.com",
+        f"https://{API}", f"{API}.",
     ],
 )  # fmt: skip
 def test_entries_that_exempt_the_api(entry: str) -> None:
@@ -255,6 +255,11 @@ def test_entries_that_do_not(entry: str) -> None:
 def test_entries_that_exempt_an_address(entry: str) -> None:
     """An API host given by its address is exempted by networks that hold it."""
     assert exempts(entry, "10.1.2.3")
+
+
+def test_names_below_the_apis_domain_stay_proxied() -> None:
+    """Any name below Partner Center's domain is an API host, also one that nobody listed."""
+    assert "" == keep_proxied("eu.partnercenter.microsoft.com,*.eu.partnercenter.microsoft.com:443", [API])
 
 
 def test_exemptions_keep_order_and_the_rest() -> None:

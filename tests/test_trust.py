@@ -17,7 +17,7 @@ from mfa_audit.errors import AuditError
 from mfa_audit.trust import Store, load_certificate, nss, systems
 
 API = "api.partnercenter.microsoft.com"
-CLIENTS = Path(__file__).parent / "clients"
+CLIENTS = Path(__file__).parent / "client_programs"
 PROGRAM = [sys.executable, "-m", "mfa_audit"]
 
 
