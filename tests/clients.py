@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from mfa_audit.sample_clients import NODE
+
 REQUESTS: Final = """
 import sys, requests
 print(requests.get(sys.argv[1], headers={"Authorization": "Bearer " + sys.argv[2]}, timeout=20).status_code)
@@ -16,19 +18,6 @@ print(requests.get(sys.argv[1], headers={"Authorization": "Bearer " + sys.argv[2
 HTTPX: Final = """
 import sys, httpx
 print(httpx.get(sys.argv[1], headers={"Authorization": "Bearer " + sys.argv[2]}, timeout=20).status_code)
-"""
-# Node's own clients ignore HTTPS_PROXY before version 24, so this one makes its tunnel itself.
-NODE: Final = """
-const [url, token] = [new URL(process.argv[1]), process.argv[2]];
-const proxy = new URL(process.env.HTTPS_PROXY);
-const http = require('http'), https = require('https');
-http.request({host: proxy.hostname, port: proxy.port, method: 'CONNECT', path: url.host + ':443'})
-  .on('connect', (response, socket) => https.get(url, {
-    createConnection: () => require('tls').connect({socket, servername: url.hostname}),
-    headers: {Authorization: 'Bearer ' + token, 'User-Agent': 'node-client/1.0'},
-  }, answer => { console.log(answer.statusCode); answer.resume(); answer.on('end', () => process.exit(0)); })
-    .on('error', error => { console.error(error.code); process.exit(1); }))
-  .end();
 """
 
 
@@ -48,7 +37,7 @@ def _httpx(url: str, token: str) -> list[str]:
 
 
 def _node(url: str, token: str) -> list[str]:
-    return ["node", "-e", NODE, url, token]
+    return ["node", "-e", NODE, token, url]
 
 
 # Each gives the command line of one GET, which prints the status code of its answer.

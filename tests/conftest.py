@@ -50,13 +50,7 @@ def standin() -> Iterator[StandIn]:
 @pytest.fixture
 def upstream(standin: StandIn) -> list[str]:
     """The options of `mfa-audit run` and `proxy` that send the API's calls to the stand-in, and trust it."""
-    options = {
-        "map_remote": f"|{API}/|{standin.origin}/",
-        "ssl_verify_upstream_trusted_ca": str(standin.certificate_file),
-        "connection_strategy": "lazy",
-        "upstream_cert": "false",
-    }
-    return [word for name, value in options.items() for word in ("--set", f"{name}={value}")]
+    return [word for name, value in standin.instead_of().items() for word in ("--set", f"{name}={value}")]
 
 
 @pytest.fixture

@@ -75,9 +75,7 @@ def tool(name: str, **changes: Any) -> ToolRow:
         days=tuple((f"2026-11-{number:02}", 40 + 9 * number) for number in range(2, 8)),
         first_seen=NOW - timedelta(days=6),
         last_seen=NOW - timedelta(hours=9, minutes=30),
-        advice=Advice(
-            "Likely a saved password (amr: pwd)", "Use the Secure Application Model", SECURE_APP_MODEL
-        ),
+        advice=Advice("A saved password", "Use the Secure Application Model", SECURE_APP_MODEL),
     )
     return replace(row, **changes)
 
@@ -206,12 +204,11 @@ def rich() -> Report:
             client="Partner Center PowerShell",
             sdk_versions=("1.5.1901.1", "3.0.11"),
             requests=1490,
+            blocked_by_test=2,
             users=people,
             expired=3,
             days=tuple((f"2026-11-{number:02}", number * number) for number in (1, 3, 5, 7)),
-            advice=Advice(
-                "Likely a sign-in on which MFA is not enforced", "Enforce MFA for the account", MANDATE
-            ),
+            advice=Advice("A sign-in on which MFA is not enforced", "Enforce MFA for the account", MANDATE),
         ),
         tool(
             "Contoso Billing",
@@ -254,7 +251,7 @@ def rich() -> Report:
         sources=(
             source(validate=True),
             source(
-                kind="har", name="portal.har", sha256="9f" * 32, requests=40, ended=NOW - timedelta(days=1)
+                kind="import", name="portal.har", sha256="9f" * 32, requests=40, ended=NOW - timedelta(days=1)
             ),
         ),
         notes=("3 tools' programs were not told apart.",),
@@ -290,7 +287,7 @@ def hostile() -> Report:
         not_audited=tuple(NotAudited(text, text, text, text, 2, NOW, NOW) for text in texts),
         recording=Recording(1, 2, 3, tuple(Gap(NOW, NOW, text) for text in texts)),
         sources=tuple(
-            source(kind=text, name=text, sha256=text, machine=text, account=text, version=text)
+            source(kind="import", name=text, sha256=text, machine=text, account=text, version=text)
             for text in texts
         ),
         databases=texts,

@@ -18,6 +18,7 @@ from mfa_audit.errors import AuditError
 
 API = "api.partnercenter.microsoft.com"
 OTHER = "login.example.test"
+CLIENTS = Path(__file__).parent / "client_programs"
 
 
 class Scene:
@@ -68,37 +69,6 @@ def installed(program: str) -> str:
 REQUESTS = "import requests, sys; print(requests.get(sys.argv[1]).text)"
 HTTPX = "import httpx, sys; print(httpx.get(sys.argv[1]).text)"
 URLLIB = "import urllib.request, sys; print(urllib.request.urlopen(sys.argv[1]).read().decode())"
-JAVA = """
-import java.net.*;
-public class Call {
-    public static void main(String[] a) throws Exception {
-        System.out.print(new String(new URL(a[0]).openStream().readAllBytes()));
-    }
-}
-"""
-GO = """
-package main
-
-import ("fmt"; "io"; "net/http"; "os")
-
-func main() {
-    answer, err := http.Get(os.Args[1])
-    if err != nil { fmt.Println(err); os.Exit(1) }
-    body, _ := io.ReadAll(answer.Body)
-    fmt.Print(string(body))
-}
-"""
-# Node's own https module knows no proxy, so this client opens the tunnel by hand as axios does; what is
-# tested is its trust.
-NODE = """
-const http = require('http'), tls = require('tls'), [host, proxy] = [process.argv[2], new
-URL(process.env.HTTPS_PROXY)]; http.request({host: proxy.hostname, port: proxy.port, method: 'CONNECT', path:
-host + ':443'}).on('connect', (_, socket) => {
-  const inner = tls.connect({socket, servername: host}, () => inner.write('GET / HTTP/1.1\\r\\nHost: ' + host
-  + '\\r\\n\\r\\n')); inner.on('data', data => { process.stdout.write(String(data).split('\\r\\n\\r\\n')[1] ||
-  ''); inner.end(); }); inner.on('error', error => console.error(String(error)));
-}).end();
-"""
 
 
 @pytest.mark.parametrize("host", [API, OTHER])
@@ -143,19 +113,17 @@ def test_client_without_our_variables_fails(scene: Scene) -> None:
 @pytest.mark.parametrize("host", [API, OTHER])
 def test_node_trusts_both(scene: Scene, host: str) -> None:
     """Node trusts the proxy's authority beside what the caller's NODE_EXTRA_CA_CERTS names."""
-    (scene.folder / "call.js").write_text(NODE)
     environment = scene.environment(NODE_EXTRA_CA_CERTS=str(scene.company.file("company.pem")))
 
-    assert "there" == scene.run(environment, installed("node"), "call.js", host)
+    assert "there" == scene.run(environment, installed("node"), str(CLIENTS / "call.js"), host)
 
 
 @pytest.mark.parametrize("host", [API, OTHER])
 def test_go_trusts_both(scene: Scene, host: str) -> None:
     """A Go program goes through the proxy and trusts its authority beside the caller's SSL_CERT_FILE."""
     go = installed("go")
-    (scene.folder / "call.go").write_text(GO)
     build = {"PATH": os.environ["PATH"], "HOME": str(scene.folder), "GOFLAGS": "-mod=mod", "CGO_ENABLED": "0"}
-    assert "" == scene.run(build, go, "build", "-o", "call", "call.go")
+    assert "" == scene.run(build, go, "build", "-o", "call", str(CLIENTS / "call.go"))
     environment = scene.environment(SSL_CERT_FILE=str(scene.company.file("company.pem")))
 
     assert "there" == scene.run(environment, str(scene.folder / "call"), f"https://{host}/")
@@ -165,7 +133,6 @@ def test_go_trusts_both(scene: Scene, host: str) -> None:
 def test_java_trusts_both(scene: Scene, host: str) -> None:
     """Java goes through the proxy and trusts its authority beside the store in the caller's options."""
     java, keytool = installed("java"), installed("keytool")
-    (scene.folder / "Call.java").write_text(JAVA)
     store = scene.folder / "company's store.p12"
     scene.run(
         {"PATH": os.environ["PATH"]}, keytool, "-importcert", "-noprompt", "-alias", "company",
@@ -176,7 +143,7 @@ def test_java_trusts_both(scene: Scene, host: str) -> None:
 
     environment = scene.environment(JAVA_TOOL_OPTIONS=f"{own} -Dhttp.nonProxyHosts=*.microsoft.com|*.local")
 
-    assert "there" == scene.run(environment, java, "Call.java", f"https://{host}/")
+    assert "there" == scene.run(environment, java, str(CLIENTS / "Call.java"), f"https://{host}/")
     assert "-Dhttp.nonProxyHosts=*.local" in environment["JAVA_TOOL_OPTIONS"]
 
 
@@ -266,7 +233,7 @@ def test_windows_has_one_name_in_any_case(scene: Scene) -> None:
         "*", API, API.upper(), f".{API}", "microsoft.com", ".microsoft.com", "*.microsoft.com",
         "*microsoft.com", "com", "soft.com", f"{API}:443", "microsoft.com:443", ":443",
         "*.partner*.microsoft.com", "api.*",
-        f"https://{API}", f"{API}.", "eu.partnercenter.microsoft.com",
+        f"https://{API}", f"{API}.",
     ],
 )  # fmt: skip
 def test_entries_that_exempt_the_api(entry: str) -> None:
@@ -288,6 +255,11 @@ def test_entries_that_do_not(entry: str) -> None:
 def test_entries_that_exempt_an_address(entry: str) -> None:
     """An API host given by its address is exempted by networks that hold it."""
     assert exempts(entry, "10.1.2.3")
+
+
+def test_names_below_the_apis_domain_stay_proxied() -> None:
+    """Any name below Partner Center's domain is an API host, also one that nobody listed."""
+    assert "" == keep_proxied("eu.partnercenter.microsoft.com,*.eu.partnercenter.microsoft.com:443", [API])
 
 
 def test_exemptions_keep_order_and_the_rest() -> None:

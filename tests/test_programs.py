@@ -64,15 +64,17 @@ def test_a_gone_process_is_unknown(tmp_path: Path, listener: int) -> None:
     assert (None, 0) == (asyncio.run(found.find(port, listener)), found.denied)
 
 
-def test_one_scan_answers_all_that_wait(
+def test_one_look_answers_all_that_wait(
     tmp_path: Path, listener: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Forty connections that wait at once cost one scan, besides the one under way."""
-    scans: list[int] = []
+    """Forty connections that wait at once cost one look, besides the one under way."""
+    looks: list[int] = []
 
-    def count(wanted: frozenset[Connection]) -> tuple[dict[Connection, str], int]:
-        scans.append(len(wanted))
-        return look_up(wanted)
+    def count(
+        wanted: frozenset[Connection], likely: tuple[int, ...], everywhere: bool
+    ) -> tuple[dict[Connection, tuple[int, str]], int]:
+        looks.append(len(wanted))
+        return look_up(wanted, likely, everywhere)
 
     monkeypatch.setattr(programs, "look_up", count)
     with connected(tmp_path, listener, 40) as ports:
@@ -86,7 +88,21 @@ def test_one_scan_answers_all_that_wait(
             return [await first, *await asyncio.gather(*rest)]
 
         assert ["nightly-sync.py"] * 81 == asyncio.run(ask())
-    assert [1, 40] == scans
+    assert 2 == len(looks)
+
+
+def test_an_owner_is_found_again_without_a_rest(
+    tmp_path: Path, listener: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that makes one connection after the other is found at once each time."""
+    monkeypatch.setattr(programs, "REST", 1_000_000)
+    with connected(tmp_path, listener, 5) as ports:
+
+        async def ask() -> list[str | None]:
+            found = Programs()
+            return [await asyncio.wait_for(found.find(port, listener), 10) for port in ports]
+
+        assert ["nightly-sync.py"] * 5 == asyncio.run(ask())
 
 
 def test_waiting_is_bounded(listener: int) -> None:
@@ -99,13 +115,13 @@ def test_waiting_is_bounded(listener: int) -> None:
     assert [None] * (programs.PENDING_LIMIT + 5) == asyncio.run(ask())
 
 
-def test_a_failing_scan_leaves_them_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_look_leaves_them_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     """When psutil fails in a way that nobody expected, the program is unknown and nothing is raised."""
 
-    def fail(_: str) -> list[object]:
+    def fail() -> list[int]:
         raise RuntimeError
 
-    monkeypatch.setattr(psutil, "net_connections", fail)
+    monkeypatch.setattr(psutil, "pids", fail)
     assert asyncio.run(Programs().find(1)) is None
 
 
@@ -123,14 +139,27 @@ def test_missing_rights_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert 1 == found.denied
 
 
-def test_a_system_that_shows_only_own_sockets(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, listener: int
+@pytest.mark.parametrize("mac", [False, True])
+def test_every_system_has_its_way(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, listener: int, mac: bool
 ) -> None:
-    """Where all sockets are root's to see, as on macOS, those of the user's own processes are looked at."""
-
-    def refuse(_: str) -> list[object]:
-        raise psutil.AccessDenied
-
-    monkeypatch.setattr(psutil, "net_connections", refuse)
+    """The ways of Windows (one table) and of macOS (a user's own processes) find the program here too."""
+    monkeypatch.setattr(psutil, "LINUX", False)
+    monkeypatch.setattr(psutil, "MACOS", mac)
     with connected(tmp_path, listener) as [port]:
         assert "nightly-sync.py" == asyncio.run(Programs().find(port, listener))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and root's ways")
+def test_another_users_socket_is_denied(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, listener: int
+) -> None:
+    """A socket that is there but whose process may not be looked into counts as denied."""
+
+    def refuse(path: str) -> object:
+        raise PermissionError(path)
+
+    monkeypatch.setattr("mfa_audit.programs.os.scandir", refuse)
+    found = Programs()
+    with connected(tmp_path, listener) as [port]:
+        assert (None, 1) == (asyncio.run(found.find(port, listener)), found.denied)

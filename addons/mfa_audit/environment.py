@@ -107,13 +107,19 @@ def exempts(entry: str, host: str) -> bool:
     if "*" in name.lstrip("*") or "?" in name:
         return fnmatch.fnmatchcase(host, name) or fnmatch.fnmatchcase(host, f"*.{name}")
     suffix = name.lstrip("*").lstrip(".")
-    return not suffix or host.endswith(suffix) or is_api_host(suffix)
+    return not suffix or host.endswith(suffix)
+
+
+def exempts_api(entry: str, api_hosts: Sequence[str]) -> bool:
+    """Whether the NO_PROXY `entry` might exempt one of `api_hosts`, or a name below Partner Center's domain."""
+    name = re.sub(r"^[a-z]+://|:[\d*]+\Z", "", entry.strip().lower()).lstrip("*.")
+    return is_api_host(name) or any(exempts(entry, host) for host in api_hosts)
 
 
 def keep_proxied(exemptions: str, api_hosts: Sequence[str]) -> str:
     """The NO_PROXY value `exemptions` without the entries that might exempt one of `api_hosts`."""
     entries = [entry for entry in re.split(r"[,;\s]+", exemptions) if entry]
-    return ",".join(entry for entry in entries if not any(exempts(entry, host) for host in api_hosts))
+    return ",".join(entry for entry in entries if not exempts_api(entry, api_hosts))
 
 
 class _Variables:
@@ -217,7 +223,7 @@ def _direct_java(
     kept = None
     if direct is not None:
         hosts = (*API_HOSTS, *api_hosts)
-        kept = [entry for entry in direct.split("|") if not any(exempts(entry, host) for host in hosts)]
+        kept = [entry for entry in direct.split("|") if not exempts_api(entry, hosts)]
     variables.set(
         "JAVA_TOOL_OPTIONS", java.options(present, proxy_url=proxy_url, store=store, direct_hosts=kept)
     )

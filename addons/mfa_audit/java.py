@@ -43,6 +43,17 @@ def roots_of(home: Path) -> list[bytes]:
     return [] if store is None else _roots_at(store, PASSWORD)
 
 
+def own_stores(base: Mapping[str, str]) -> list[Path]:
+    """The trust stores of the Java runtimes that `find_homes` finds, behind their links."""
+    stores = [_own_store(home) for home in find_homes(base)]
+    return list(dict.fromkeys(store.resolve() for store in stores if store is not None))
+
+
+def holds(store: Path, der: bytes) -> bool:
+    """Whether the trust store in the file `store` has that certificate; not when it cannot be read."""
+    return der in _roots_at(store, PASSWORD)
+
+
 def read_store(content: bytes, password: str) -> list[bytes]:
     """The certificates of a JKS or PKCS #12 trust store as DER. Raises ValueError for anything else."""
     if content[:4] == struct.pack(">I", _MAGIC):

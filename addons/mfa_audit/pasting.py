@@ -9,6 +9,8 @@ import subprocess
 import sys
 from typing import Final
 
+import click
+
 from mfa_audit.errors import AuditError
 
 # More than any token; what is piped in by mistake is not read to its end.
@@ -24,54 +26,52 @@ def read_stdin() -> bytes:
 
 
 def ask(prompt: str) -> bytes:
-    """One line typed or pasted at the terminal, without showing it.
+    """One line typed or pasted at the terminal, without showing it; `prompt` goes to stderr.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C.
     """
-    print(prompt, end="", file=sys.stderr, flush=True)  # noqa: T201 - stdout is data
-    try:
-        return _ask_windows() if os.name == "nt" else _ask_posix()
-    finally:
-        print(file=sys.stderr, flush=True)  # noqa: T201
+    return _ask_windows(prompt) if os.name == "nt" else _ask_posix(prompt)
 
 
-def _ask_posix() -> bytes:
+def _ask_posix(prompt: str) -> bytes:
     """Reads key by key: a terminal's own line editing holds 1,024 bytes on macOS and 4,096 on Linux, and
-    cuts a longer token without a word, in getpass too.
-    """
+    loses the rest of a longer token, in getpass too."""
     import termios
 
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
     hidden = termios.tcgetattr(descriptor)
     hidden[3] &= ~(termios.ECHO | termios.ICANON)
-    typed = bytearray()
     try:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, hidden)
-        while len(typed) < LONGEST:
-            for byte in os.read(descriptor, 4096):
-                if byte in b"\r\n":
-                    # A token pasted in several lines goes on after a first line that is no whole one.
-                    if typed.strip():
-                        return bytes(typed)
-                elif byte == 4:  # Ctrl-D
-                    return bytes(typed)
-                elif byte in (8, 127):
-                    del typed[-1:]
-                else:
-                    typed.append(byte)
+        click.echo(prompt, nl=False, err=True)
+        return _read_line(descriptor)
     finally:
-        # FLUSH drops what was pasted after the first line: the shell must not get a token to run and
-        # remember.
+        # FLUSH drops what was pasted after the first line: the shell must not get it to run and to remember.
         termios.tcsetattr(descriptor, termios.TCSAFLUSH, before)
+        click.echo(err=True)
+
+
+def _read_line(descriptor: int) -> bytes:
+    """Keys up to Enter (an empty line first is skipped), Ctrl-D or the end."""
+    typed = bytearray()
+    while len(typed) < LONGEST and (keys := os.read(descriptor, 4096)):
+        for key in keys:
+            if key == 4 or (key in b"\r\n" and typed.strip()):
+                return bytes(typed)
+            if key in (8, 127):
+                del typed[-1:]
+            else:
+                typed.append(key)
     return bytes(typed)
 
 
-def _ask_windows() -> bytes:
+def _ask_windows(prompt: str) -> bytes:
     import getpass
 
-    return getpass.getpass("", stream=sys.stderr).encode("utf-8", "surrogatepass")
+    # Reads the console key by key, without a limit.
+    return getpass.getpass(prompt).encode("utf-8", "surrogatepass")
 
 
 def read_clipboard() -> bytes:

@@ -1,5 +1,4 @@
-"""The key behind pseudonyms: one file in a folder of its own, private to the user, never exported with a
-database."""
+"""The key behind pseudonyms: one file in a folder of its own, private to the user, never exported."""
 
 from __future__ import annotations
 
@@ -17,14 +16,14 @@ _LENGTH: Final = 32
 
 
 def default_key_file() -> Path:
-    """`people.key` in a folder apart from the databases, so that a copied data folder does not take it
-    along."""
+    """`people.key` in a folder apart from the databases: copying those does not take it along."""
     return platformdirs.user_config_path("mfa-audit", appauthor=False) / "people" / "people.key"
 
 
 def read_key(path: Path | None = None) -> bytes:
-    """The key of this user's pseudonyms, made on first use (mode 0600; on Windows the profile's own
-    protection).
+    """The key of this user's pseudonyms, made on first use.
+
+    It has mode 0600; on Windows the user's profile protects it.
 
     Raises:
         AuditError: where the file cannot be made or read, or is not such a key.
@@ -68,5 +67,9 @@ def _make(file: Path) -> bytes:
 
 
 def people_for(mode: Mode) -> People:
-    """How people are shown or stored in this mode, with this user's key where one is needed. Raises AuditError."""
+    """How people are shown or stored in this mode, with this user's key where one is needed.
+
+    Raises:
+        AuditError: as `read_key` does.
+    """
     return NAMES if mode is Mode.NAME else People(mode, read_key())

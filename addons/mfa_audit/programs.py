@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import re
 import time
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import psutil
 
 from mfa_audit.command_lines import name_of
 
-# Connections that wait for a scan; further ones stay unknown. A scan takes them all at once.
+# Connections that wait to be looked up; further ones stay unknown. One look takes them all at once.
 PENDING_LIMIT: Final = 1000
-# A scan reads every process (22 ms for 1,600 sockets): rest four times as long as the last one took.
+# Looking at all processes takes some 10 to 30 ms of one core: rest that much longer than each look took.
 REST: Final = 4
+# The processes looked at first and without that rest: those that owned the latest connections, and those
+# that started last.
+LIKELY: Final = 16
+_ESTABLISHED: Final = "01"  # in /proc/net/tcp
 
 
 class Connection(NamedTuple):
@@ -34,13 +41,16 @@ class Programs:
     def __init__(self) -> None:
         self.denied = 0
         self._pending: dict[Connection, asyncio.Future[str | None]] = {}
-        self._scanning: asyncio.Task[None] | None = None
+        self._came = asyncio.Event()
+        self._looking: asyncio.Task[None] | None = None
+        self._owners: list[int] = []  # of the latest connections, latest first
+        self._rested = 0.0  # when all processes may be looked at again, by time.monotonic()
 
     async def find(self, port: int, proxy_port: int | None = None) -> str | None:
         """The program that owns the client's `port`, connected to `proxy_port`; None when unknown.
 
-        Ask while the connection is open. Never raises and never blocks the loop: one scan in a thread answers
-        all that wait, and scans rest between each other.
+        Ask while the connection is open. Never raises and never blocks the loop: one look in a thread answers
+        all that wait.
         """
         wanted = Connection(port, proxy_port)
         future = self._pending.get(wanted)
@@ -48,64 +58,124 @@ class Programs:
             if len(self._pending) >= PENDING_LIMIT:
                 return None
             future = self._pending[wanted] = asyncio.get_running_loop().create_future()
-            if self._scanning is None or self._scanning.done():
-                self._scanning = asyncio.create_task(self._scan())
+            self._came.set()
+            if self._looking is None or self._looking.done():
+                self._looking = asyncio.create_task(self._look())
         # Shielded: others may wait for the same one.
         return await asyncio.shield(future)
 
-    async def _scan(self) -> None:
+    async def _look(self) -> None:
         while self._pending:
-            batch, self._pending = self._pending, {}
+            self._came.clear()
+            wanted = frozenset(self._pending)
             started = time.monotonic()
-            found: Mapping[Connection, str] = {}
+            everywhere = started >= self._rested
+            owners: Mapping[Connection, tuple[int, str]] = {}
             # Whatever psutil meets on an odd system: the programs stay unknown, the traffic goes on.
             with contextlib.suppress(Exception):
-                found, denied = await asyncio.to_thread(look_up, frozenset(batch))
+                owners, denied = await asyncio.to_thread(look_up, wanted, tuple(self._owners), everywhere)
                 self.denied += denied
-            for wanted, future in batch.items():
-                if not future.done():
-                    future.set_result(found.get(wanted))
-            await asyncio.sleep(REST * (time.monotonic() - started))
+            self._answer(wanted if everywhere else owners.keys(), owners)
+            if len(owners) == len(wanted):
+                continue  # found early, at little cost
+            took = time.monotonic() - started
+            if everywhere:
+                self._rested = time.monotonic() + REST * took
+            await asyncio.sleep(min(took, 0.02))
+            if self._pending:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._came.wait(), max(0.0, self._rested - time.monotonic()))
+
+    def _answer(self, done: Set[Connection], owners: Mapping[Connection, tuple[int, str]]) -> None:
+        for connection in done:
+            pid, name = owners.get(connection, (None, None))
+            if pid is not None:
+                self._owners = [pid, *(other for other in self._owners if other != pid)][:LIKELY]
+            future = self._pending.pop(connection)
+            if not future.done():
+                future.set_result(name)
 
 
-def look_up(wanted: Set[Connection]) -> tuple[dict[Connection, str], int]:
-    """The programs of those `wanted` that can be told, and how many were kept from us. Blocks."""
-    found: dict[Connection, str] = {}
-    denied = 0
-    for pid, port, peer_port in _sockets():
+def look_up(
+    wanted: Set[Connection], likely: Sequence[int] = (), everywhere: bool = True
+) -> tuple[dict[Connection, tuple[int, str]], int]:
+    """The owners (pid, name) of those `wanted` that can be told, and how many were kept from us. Blocks.
+
+    The processes `likely` and those that started last come first; all others only when `everywhere`.
+    """
+    found: dict[Connection, tuple[int, str]] = {}
+    refused: set[Connection] = set()
+    ports = {connection.port for connection in wanted}
+    for pid, port, peer_port in _sockets(ports, likely, everywhere):
         for connection in {Connection(port, peer_port), Connection(port, None)} & wanted - found.keys():
-            name, refused = _name_of_process(pid)
-            denied += refused
-            if name:
-                found[connection] = name
-    return found, denied
+            name, denied = _name_of_process(pid)
+            if denied:
+                refused.add(connection)
+            if name and pid is not None:
+                found[connection] = (pid, name)
+        if len(found) == len(wanted):
+            break
+    return found, len(refused)
 
 
-def _sockets() -> Iterator[tuple[int | None, int, int]]:
-    """Every TCP connection on this machine that we may see: its process, if told, and its two ports."""
-    try:
-        for socket in psutil.net_connections("tcp"):
-            # A closing socket without a process is one whose process has gone.
-            if (
-                socket.laddr
-                and socket.raddr
-                and (socket.pid is not None or socket.status == psutil.CONN_ESTABLISHED)
-            ):
-                yield socket.pid, socket.laddr.port, socket.raddr.port
+def _sockets(
+    ports: Set[int], likely: Sequence[int], everywhere: bool
+) -> Iterator[tuple[int | None, int, int]]:
+    """The TCP connections from `ports` that we may see: the process (None: kept from us) and both ports."""
+    if psutil.LINUX:
+        yield from _sockets_on_linux(ports, likely, everywhere)
         return
-    except psutil.AccessDenied:
-        pass  # macOS shows all of them to root only, but to each user those of his own processes
-    for process in psutil.process_iter():
+    if psutil.MACOS:  # which shows all of them to root only, but to each user those of his own processes
+        yield from _sockets_of(_in_turn(likely, everywhere), ports)
+        return
+    # Windows keeps one table with the processes in it.
+    for socket in psutil.net_connections("tcp"):
+        if socket.raddr and socket.laddr and socket.laddr.port in ports and socket.pid:
+            yield socket.pid, socket.laddr.port, socket.raddr.port
+
+
+def _in_turn(likely: Sequence[int], everywhere: bool) -> Iterable[int]:
+    newest_first = sorted(psutil.pids(), reverse=True)
+    return dict.fromkeys((*likely, *(newest_first if everywhere else newest_first[:LIKELY])))
+
+
+def _sockets_of(pids: Iterable[int], ports: Set[int]) -> Iterator[tuple[int | None, int, int]]:
+    for pid in pids:
         with contextlib.suppress(psutil.Error):
-            for own in process.net_connections("tcp"):
-                if own.laddr and own.raddr:
-                    yield process.pid, own.laddr.port, own.raddr.port
+            for own in psutil.Process(pid).net_connections("tcp"):
+                if own.raddr and own.laddr and own.laddr.port in ports:
+                    yield pid, own.laddr.port, own.raddr.port
+
+
+def _sockets_on_linux(
+    ports: Set[int], likely: Sequence[int], everywhere: bool
+) -> Iterator[tuple[int | None, int, int]]:
+    """psutil reads the whole table of sockets anew for each process, this once; see proc(5), /proc/net/tcp."""
+    hexadecimal = "|".join(f"{port:04X}" for port in ports)
+    row = re.compile(rf"\d+: \w+:({hexadecimal}) \w+:(\w+) (\w+) \S+ \S+ \w+ +\d+ +\d+ (\d+) ")
+    sockets: dict[str, tuple[int, int]] = {}  # by what a process's descriptor of it links to
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with contextlib.suppress(OSError):
+            for port, peer_port, state, inode in row.findall(Path(table).read_text()):
+                # A closing socket without an inode is one whose process has gone.
+                if inode != "0" or state == _ESTABLISHED:
+                    sockets[f"socket:[{inode}]"] = (int(port, 16), int(peer_port, 16))
+    for pid in _in_turn(likely, everywhere):
+        if not sockets:
+            return
+        with contextlib.suppress(OSError):  # another user's process, or gone by now
+            for descriptor in os.scandir(f"/proc/{pid}/fd"):
+                link = os.readlink(descriptor.path)  # noqa: PTH115 - some hundred of them
+                if link in sockets:
+                    yield (pid, *sockets.pop(link))
+    if everywhere:
+        yield from ((None, *both) for both in sockets.values())
 
 
 def _name_of_process(pid: int | None) -> tuple[str | None, bool]:
     """Its name, and whether more rights would have told more."""
     if pid is None:
-        return None, True  # Linux lists the socket of another user's process without the process
+        return None, True
     try:
         process = psutil.Process(pid)
         try:

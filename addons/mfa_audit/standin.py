@@ -6,7 +6,7 @@ goes. Whoever calls it can ask for odd answers in the query string, on any path:
     bytes=N      a body of N bytes              chunked=1   in chunks instead of with a length
     delay=S      wait S seconds, then answer    pause=S     wait S seconds after each 64 KiB of the body
     status=N     another status                 cut=N       reset the connection after N bytes of the body
-    hangup=1     close without any answer
+    hangup=1     close without any answer       enforcement=2026 or 2019   enforce the rule on this call
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import ssl
 import tempfile
 import threading
@@ -33,6 +34,7 @@ from mfa_audit.sample_tokens import read_claims
 Enforcement = Literal["2019", "2026"]
 
 HOST: Final = "127.0.0.1"
+_ENFORCEMENTS: Final[Mapping[str, Enforcement]] = {"2019": "2019", "2026": "2026"}
 PIECE: Final = 65536
 
 # `MS-RequestId` and `MS-CorrelationId` come back as they were sent, or new.
@@ -138,6 +140,15 @@ class StandIn:
         """`https://127.0.0.1:PORT`."""
         return f"https://{self.host}:{self.port}"
 
+    def instead_of(self, host: str = API_HOSTS[0]) -> dict[str, str]:
+        """mitmproxy's options that lead calls for `host` here, without even looking the real one up."""
+        return {
+            # Some clients write the port into Host, from which mitmproxy makes the URL that it compares.
+            "map_remote": f"|^https://{re.escape(host)}(:443)?/|{self.origin}/",
+            "ssl_verify_upstream_trusted_ca": str(self.certificate_file),
+            "connection_strategy": "lazy",
+        }
+
     def __enter__(self) -> Self:
         self._thread.start()
         self._ready.wait()
@@ -201,8 +212,11 @@ class StandIn:
         await asyncio.sleep(float(wish.get("delay", 0)))
         if "hangup" in wish:
             return False
-        reply = reply_to(request, self.enforcement)
+        enforcement = _ENFORCEMENTS.get(wish.get("enforcement", ""), self.enforcement)
+        reply = reply_to(request, enforcement)
         body = b"x" * int(wish["bytes"]) if "bytes" in wish and reply.status == 200 else reply.body
+        if request.method == "HEAD":
+            body = b""
         writer.write(
             _head(request, reply, int(wish.get("status", reply.status)), len(body), "chunked" in wish)
         )

@@ -74,7 +74,7 @@ def test_values_are_those_of_the_report() -> None:
     assert first["users"] == ["svc-pc@contoso.example"]
     assert first["last_seen"] == "2026-11-07T02:00:00Z"
     assert first["advice"] == (
-        "Likely a saved password (amr: pwd). Use the Secure Application Model. " + samples.SECURE_APP_MODEL
+        "A saved password. Use the Secure Application Model. " + samples.SECURE_APP_MODEL
     )
     assert first["previously"] is None
     mended = {"verdict": "non-compliant", "until": "2026-11-04T11:30:00Z", "requests": 212}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -13,18 +12,6 @@ from hypothesis import strategies as st
 from mfa_audit.formats import printable
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """This process's zone is CET/CEST, spelled so that no zone files are needed."""
-    if not hasattr(time, "tzset"):
-        pytest.skip("the zone of a process can only be set on POSIX")
-    monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""The command line: parsing and printing only. Each command has a module of its own, loaded when it is called."""
+"""The command line: parsing and printing only. Each command has a module of its own, loaded when it is
+called.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +26,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "report": ("report", "Say which tools call Partner Center without MFA."),
     "check": ("check", "Say Yes or No for one token."),
     "env": ("env", "Print the lines that send this terminal through the running proxy."),
+    "trust": ("trust", "Let this computer's programs trust the proxy's authority."),
+    "untrust": ("untrust", "Take the proxy's authority out of the trust stores again."),
 }
 
 EXIT_FAILED: Final = 2
@@ -97,7 +101,8 @@ def main() -> None:
         click.echo(f"mfa-audit: {error}", err=True)
         code = EXIT_FAILED
     except BrokenPipeError:
-        # The reader of our stdout has gone (`mfa-audit report | head`): nothing to say and no one to say it to.
+        # The reader of our stdout has gone (`mfa-audit report | head`): nothing to say and no one to say it
+        # to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_FAILED
     except Exception as error:  # a traceback would show locals, and a local may be a token

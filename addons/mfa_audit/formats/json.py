@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from mfa_audit.formats.printable import utc
 from mfa_audit.formats.words import PROVES_NOT, title_of
-from mfa_audit.judging.advice import Advice
 from mfa_audit.judging.history import Previously
 from mfa_audit.reports import Gap, NotAudited, Report, Source, ToolRow, UserRow
 
@@ -84,7 +83,7 @@ def _tool(row: ToolRow) -> dict[str, Any]:
         "tenants": list(row.tenants),
         "first_seen": utc(row.first_seen),
         "last_seen": utc(row.last_seen),
-        "advice": None if row.advice is None else _advice(row.advice),
+        "advice": None if row.advice is None else row.advice.text,
         "previously": None if row.previously is None else _previously(row.previously),
         "title": row.title,
         "blocked_by_test": row.blocked_by_test,
@@ -107,10 +106,6 @@ def _user(row: UserRow) -> dict[str, Any]:
         "first_seen": utc(row.first_seen),
         "last_seen": utc(row.last_seen),
     }
-
-
-def _advice(given: Advice) -> str:
-    return " ".join(f"{text.rstrip('.')}." for text in (given.cause, given.fix)) + f" {given.link}"
 
 
 def _previously(before: Previously) -> dict[str, Any]:

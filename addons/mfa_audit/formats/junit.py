@@ -70,7 +70,7 @@ def _case(report: Report, tool: ToolRow, told_apart_by_id: bool) -> ET.Element:
         message = f"{state}: {words.why(tool.reasons)}"
         told = [f"{count(tool.requests, 'call')}, {words.who(tool, 3)}, last {utc(tool.last_seen)}"]
         if tool.advice is not None:
-            told += [words.advice(tool.advice), line(tool.advice.link, 300)]
+            told += [words.cause(tool), words.fix(tool), line(tool.advice.link, 300)]
         reason = line(tool.reasons[0], 60) if tool.reasons else str(tool.verdict)
         ET.SubElement(case, kind, {"type": reason, "message": message}).text = "\n".join(told)
     before = words.mended(tool, report.generated_at)

@@ -73,10 +73,10 @@ def _tool(number: int, tool: ToolRow, now: datetime) -> Iterator[str]:
         else (f"- {markdown_text(words.why(tool.reasons))}")
     )
     if tool.advice is not None:
-        yield f"- {markdown_text(words.sentence(tool.advice.cause))}"
+        yield f"- {markdown_text(words.cause(tool))}"
         link = tool.advice.link
         shown = f"<{link}>" if _LINK.fullmatch(link) else markdown_code(link)
-        yield f"- {markdown_text(words.sentence(tool.advice.fix))} {shown}"
+        yield f"- {markdown_text(words.fix(tool))} {shown}"
 
 
 def _table(tools: list[ToolRow] | tuple[ToolRow, ...], now: datetime) -> Iterator[str]:

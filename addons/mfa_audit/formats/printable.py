@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Final
 
 ELLIPSIS: Final = "…"
@@ -149,10 +149,14 @@ def moment(when: datetime, now: datetime | None = None) -> str:
 
 def day(when: datetime, now: datetime | None = None) -> str:
     """The local date of an aware time: "7 Nov", or "7 Nov 2025" when that is not the year of `now`."""
-    local = when.astimezone()
+    return date_name(when.astimezone().date(), now)
+
+
+def date_name(when: date, now: datetime | None = None) -> str:
+    """A date that is local already, as `day` has it."""
     this_year = (now or datetime.now(UTC)).astimezone().year
-    text = f"{local.day} {_MONTHS[local.month - 1]}"
-    return text if local.year == this_year else f"{text} {local.year}"
+    text = f"{when.day} {_MONTHS[when.month - 1]}"
+    return text if when.year == this_year else f"{text} {when.year}"
 
 
 def zone(when: datetime) -> str:

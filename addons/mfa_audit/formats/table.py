@@ -137,7 +137,7 @@ def _write_tool(page: _Page, report: Report, number: int, tool: ToolRow) -> None
     if tool.advice is None:
         page.write(Text(words.why(tool.reasons)), 3)
         return
-    told, link = words.advice(tool.advice), line(tool.advice.link, 300)
+    told, link = f"{words.cause(tool)} {words.fix(tool)}", line(tool.advice.link, 300)
     if len(link) <= page.width - 3:
         page.write(Text(told.rstrip(".") + ": ").append(link, style="underline"), 3)
     else:

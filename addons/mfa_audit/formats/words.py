@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Final
 
 from mfa_audit.formats.printable import count, day, days, duration, line, moment, share
-from mfa_audit.judging.advice import Advice
 from mfa_audit.judging.verdicts import REASONS, Answer, Verdict
 from mfa_audit.reports import Gap, NotAudited, Report, Source, ToolRow
 
@@ -34,7 +33,7 @@ ELSEWHERE: Final = "Cloud tools and other machines are not in this report."
 
 # What holds for every report, whatever its answer; for the formats that have room for it.
 PROVES: Final = (
-    "The tokens of the tools listed here said what is reported here: Microsoft decides by the same claims.",
+    "What is said of a tool is what its tokens said. Microsoft documents the claim it asks for: mfa in amr.",
     "A call that Partner Center refused for want of MFA is certain: it is the server's own word.",
 )
 PROVES_NOT: Final = (
@@ -52,6 +51,7 @@ _UNREADABLE: Final = {
     "tunnelled": "was passed through unread",
     "no-request": "connected and asked for nothing",
 }
+_LASTING: Final = frozenset({"proxy", "addon"})
 _OFF: Final = {
     "stopped": "it was stopped",
     "crashed": "it crashed",
@@ -59,13 +59,11 @@ _OFF: Final = {
     "unloaded": "the addon was unloaded",
     "behind": "it could not keep up",
 }
-# Where a source is a recording; every other kind is a file that was imported.
-_RECORDINGS: Final = frozenset({"proxy", "run", "addon", "browse"})
 
 
 def is_recording(source: Source) -> bool:
     """Whether a source was recorded live, rather than imported from a file."""
-    return source.kind in _RECORDINGS
+    return source.kind != "import"
 
 
 def title_of(reason: str) -> str:
@@ -85,11 +83,9 @@ def why(reasons: Sequence[str]) -> str:
 
 
 def sentence(text: str) -> str:
-    """`text` harmless, with a capital and a full stop."""
+    """`text` harmless and with a full stop; empty where there is none."""
     shown = line(text.strip(), 400)
-    if not shown:
-        return ""
-    return shown[0].upper() + shown[1:] + ("" if shown[-1] in ".!?…" else ".")
+    return shown if not shown or shown[-1] in ".!?…" else f"{shown}."
 
 
 Show = Callable[[str], str]
@@ -160,13 +156,17 @@ def period(report: Report, show: Show = name) -> str:
     now = report.generated_at
     start = report.period.start or min(_starts(report), default=None)
     span = days(start, report.period.end or now, now) if start else f"Up to {day(now, now)}"
-    pieces = [f"{span}, in whole hours." if report.period.rounded else f"{span}."]
+    pieces = [f"{span}."]
     recorded = report.recording
     where = f" on {listed(machines(report), show=show)}" if report.sources and machines(report) else ""
-    if any(map(is_recording, report.sources)):
-        pieces.append(f"Recorded {share(recorded.recorded_seconds, recorded.period_seconds)}{where}.")
+    recordings = sum(map(is_recording, report.sources))
+    if recordings:
+        # `mfa-audit run` records one command's moment, which covers nothing of a period.
+        lasting = recorded.recorded_seconds or any(source.kind in _LASTING for source in report.sources)
+        length = share(recorded.recorded_seconds, recorded.period_seconds)
+        pieces.append(f"Recorded {length if lasting else count(recordings, 'single run')}{where}.")
         where = ""
-    files = sum(not is_recording(source) for source in report.sources)
+    files = len(report.sources) - recordings
     if files:
         pieces.append(f"{count(files, 'file')} imported{where}.")
     pieces.append(f"{count(report.totals.requests, 'call')}.")
@@ -217,21 +217,12 @@ def who(tool: ToolRow, most: int = 1, show: Show = name) -> str:
 
 
 def tested(report: Report) -> str | None:
-    """That mfa-audit itself asked the server to check, where it did; it may have caused refusals."""
-    options = []
-    if any(source.validate for source in report.sources):
-        options.append("--validate")
-    if any(source.enforce for source in report.sources):
-        options.append("--enforce")
-    if not options:
-        return None
+    """How many refusals mfa-audit itself caused by asking the server to check; None where there were none."""
     refused = sum(tool.blocked_by_test for tool in report.tools)
-    text = f"mfa-audit asked the server to check MFA on calls it passed on ({' and '.join(options)})."
-    return (
-        f"{text} {count(refused, 'call')} {'was' if refused == 1 else 'were'} refused for that."
-        if refused
-        else text
-    )
+    if not refused:
+        return None
+    verb = "was" if refused == 1 else "were"
+    return f"{count(refused, 'call')} {verb} refused because mfa-audit asked the server to check."
 
 
 def mended(tool: ToolRow, now: datetime) -> str | None:
@@ -243,9 +234,21 @@ def mended(tool: ToolRow, now: datetime) -> str | None:
     return f"{VERDICTS[before.verdict]} until {moment(until, now)} ({count(before.requests, 'call')})."
 
 
-def advice(given: Advice) -> str:
-    """The likely cause and the fix, a sentence each, without the link."""
-    return f"{sentence(given.cause)} {sentence(given.fix)}"
+def cause(tool: ToolRow) -> str:
+    """The likely cause in one sentence: "Likely a saved password (amr: pwd)."; empty where none is known."""
+    if tool.advice is None:
+        return ""
+    text = tool.advice.cause.strip().rstrip(".")
+    if text.startswith(("A ", "An ")):
+        text = f"Likely a{text[1:]}"
+    if "amr-without-mfa" in tool.reasons and tool.amr and "amr" not in text:
+        text += f" (amr: {listed(tool.amr)})"
+    return sentence(text)
+
+
+def fix(tool: ToolRow) -> str:
+    """What to do in one sentence, without the link; empty where nothing is to be done."""
+    return sentence(tool.advice.fix) if tool.advice else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ _LONGEST_NAME: Final = 100
 _GUID: Final = re.compile(r"\{?\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b\}?", re.IGNORECASE)
 # Deliberately wider than an address: what only looks like one loses nothing by being masked. The parts are
 # bounded so that hostile text costs no time.
-_EMAIL: Final = re.compile(r"[^\s@()<>\[\]{}\"',;:=|/\\]{1,128}(?:@|%40)[^\s@()<>\[\]{}\"',;:=|/\\]{1,255}")
+_EMAIL: Final = re.compile(r"[^\s@()<>\[\]{}\",;:=|/\\]{1,128}(?:@|%40)[^\s@()<>\[\]{}\"',;:=|/\\]{1,255}")
 _PERSON: Final = re.compile(
     r"\b(user(?:name)?|upn|login|account)([:=]\s?)(?!<)[^\s();,]{1,255}", re.IGNORECASE
 )
@@ -156,7 +156,8 @@ def _mask(value: str | None) -> str | None:
         short = short.encode("utf-8", "replace").decode("utf-8")  # lone surrogates of undecodable bytes
     short = short.replace("\x00", "\ufffd")
     short = _TOKEN.sub("<token>", short)
-    short = _EMAIL.sub("<email>", short)
+    if "@" in short or "%40" in short:
+        short = _EMAIL.sub("<email>", short)
     return _PERSON.sub(r"\1\2<user>", short)[:_LONGEST]
 
 

@@ -13,7 +13,7 @@ from mfa_audit.exchanges import Secret
 # A header line as browsers, Fiddler and `curl -v` show it, inside a curl command, or in a PowerShell or
 # Python table of headers: up to the closing quote or the end of the line.
 _HEADER: Final = re.compile(r"\bauthorization[\"']?\s*[:=]\s*[\"']?([^\"'\r\n]+)", re.IGNORECASE)
-_JWT: Final = re.compile(r"eyJ[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_=-]*){1,4}")
+_JWT: Final = re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_=-]*){1,4}")
 _SCHEME_ONLY: Final = re.compile(r"(?:authorization\s*:\s*)?(?:bearer|pop|mtls_pop)\s*", re.IGNORECASE)
 # `az account get-access-token`, `Get-AzAccessToken | ConvertTo-Json`, and the token endpoint's own answer.
 _JSON_NAMES: Final = ("access_token", "accesstoken", "token", "authorization")
@@ -27,7 +27,7 @@ def values_in(pasted: bytes) -> tuple[Secret, ...]:
     Text may be UTF-8 or, with its byte order mark, UTF-16 (Windows PowerShell's `>`), and a token may be
     broken over several lines.
     """
-    text = _text(pasted).strip("\ufeff \t\r\n\x00")
+    text = _text(pasted).strip("\ufeff \t\r\n\x00").strip()
     if not text:
         return ()
     found = _from_json(text) or [match.strip() for match in _HEADER.findall(text)]

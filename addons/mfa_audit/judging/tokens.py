@@ -146,7 +146,10 @@ def _unwrap(value: bytes) -> tuple[str | None, bytes]:
     spaces."""
     scheme = None
     rest = value.strip(_SPACE).strip(_QUOTES).strip(_SPACE)
-    while match := _SCHEME.match(rest):
+    for _ in range(3):  # `Bearer Bearer eyJ…` is a usual slip; a thousand of them is an attempt on our time
+        match = _SCHEME.match(rest)
+        if match is None:
+            break
         scheme = scheme or match[1].decode("ascii").lower()
         rest = rest[match.end() :].strip(_SPACE).strip(_QUOTES).strip(_SPACE)
     return scheme, rest

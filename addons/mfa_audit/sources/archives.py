@@ -46,7 +46,7 @@ class Archive:
         members = _count_members(file)
         if members > MOST_MEMBERS:
             raise AuditError(
-                f"{line(tape.name)} is a zip of {members:,} files, more than the {MOST_MEMBERS:,} that are read: "
+                f"{line(tape.name)} is a zip of {members:,} files, and {MOST_MEMBERS:,} is the most: "
                 "save the sessions in several archives."
             )
         if members > MANY_MEMBERS:

@@ -34,11 +34,28 @@ _URL: Final = re.compile(
 _BEFORE_OFFSET: Final = re.compile(r"\s+(?=[+-]\d|[zZ]\Z)")
 _AUTHORITY: Final = re.compile(r"(?:[^@/]*@)?(?P<host>\[[^\]/]*\]|[^/?#:]*)(?::\d*)?\Z")
 
+# The header fields that any reader needs, in lower case.
+WANTED: Final = frozenset(
+    {
+        *("authorization", "host", ":authority", "date", "content-encoding", "transfer-encoding"),
+        *REQUEST_HEADERS,
+        *RESPONSE_HEADERS,
+    }
+)
+
+# Names and values of header fields; a reader may leave out those that are not wanted.
 Fields = Sequence[tuple[str, str]]
 
 
 class SkipError(Exception):
     """An entry that cannot be used; the text is the reason, a fixed phrase."""
+
+
+class TooManyFieldsError(SkipError):
+    """An entry with more header fields than any server takes."""
+
+    def __init__(self) -> None:
+        super().__init__(f"more than {HEADER_FIELDS:,} header fields")
 
 
 class Request(NamedTuple):
@@ -125,8 +142,6 @@ class Reading:
         """As `find_api_host`; of an entry that is no call only the date `own` is remembered. Raises
         SkipError.
         """
-        if len(request.fields) > HEADER_FIELDS:
-            raise SkipError(f"more than {HEADER_FIELDS:,} header fields")
         host = find_api_host(request, self.further)
         if host is None and self._is_possible(own):
             self._before = own
@@ -143,8 +158,6 @@ class Reading:
         program: str | None = None,
     ) -> Exchange:
         """The Exchange of an entry to `host`, dated `own` where that is possible. Raises SkipError."""
-        if len(answer.fields) > HEADER_FIELDS:
-            raise SkipError(f"more than {HEADER_FIELDS:,} header fields")
         # Where both sides carry an id, the request's counts: it is the one that Microsoft's lists show.
         parts: dict[str, str] = {
             **read_headers(answer.fields, RESPONSE_HEADERS),

@@ -80,7 +80,7 @@ def read_current(record: bytes, reading: Reading, place: str) -> Exchange | None
     method, host, path, authority = (
         netstrings.read_text(record, parts[name]) for name in ("method", "host", "path", "authority")
     )
-    request = _make_request(method, host, path, _read_fields(record, parts), authority)
+    request = _make_request(method, host, path, _read_fields(record, parts["headers"]), authority)
     api_host = reading.find_api_host(request, own)
     if api_host is None:
         return None
@@ -91,7 +91,7 @@ def read_current(record: bytes, reading: Reading, place: str) -> Exchange | None
         answer = _make_answer(
             netstrings.read_value(record, parts["status_code"]),
             netstrings.read_text(record, parts["reason"]),
-            _read_fields(record, parts),
+            _read_fields(record, parts["headers"]),
             lambda: netstrings.read_value(record, parts["content"]),
         )
     elif tag != netstrings.NULL:
@@ -99,15 +99,8 @@ def read_current(record: bytes, reading: Reading, place: str) -> Exchange | None
     return reading.make_exchange(request, api_host, answer, own=own, place=place)
 
 
-def _read_fields(record: bytes, message: dict[str, netstrings.Slot]) -> list[tuple[str, str]]:
-    _, start, end = message["headers"]
-    fields = []
-    for _, pair_start, pair_end in netstrings.walk(record, start, end):
-        name, value = netstrings.walk(record, pair_start, pair_end)
-        fields.append((netstrings.read_text(record, name), netstrings.read_text(record, value)))
-        if len(fields) > calls.HEADER_FIELDS:
-            raise _OtherFormatError
-    return fields
+def _read_fields(record: bytes, headers: netstrings.Slot) -> list[tuple[str, str]]:
+    return netstrings.read_pairs(record, headers, calls.WANTED, calls.HEADER_FIELDS)
 
 
 def read_by_mitmproxy(record: bytes, reading: Reading, place: str) -> Exchange | None:
@@ -151,8 +144,9 @@ def _convert(flow: Any, reading: Reading, place: str) -> Exchange | None:
 
 def _decode_fields(fields: Any) -> list[tuple[str, str]]:
     if len(fields) > calls.HEADER_FIELDS:
-        raise SkipError(f"more than {calls.HEADER_FIELDS:,} header fields")
-    return [(calls.decode_text(name), calls.decode_text(value)) for name, value in fields]
+        raise calls.TooManyFieldsError
+    texts = ((calls.decode_text(name), calls.decode_text(value)) for name, value in fields)
+    return [(name, value) for name, value in texts if name.lower() in calls.WANTED]
 
 
 def _make_request(method: str, host: str, path: str, fields: calls.Fields, authority: str) -> Request:

@@ -135,16 +135,19 @@ def _read_request(entry: Any) -> Request:
 def _read_fields(headers: Any) -> list[tuple[str, str]]:
     """Header fields of the usual list of names and values, or of a plain object as some converters write."""
     if isinstance(headers, dict):
-        pairs = list(headers.items())
-    elif isinstance(headers, list):
-        pairs = [(field.get("name"), field.get("value")) for field in headers if isinstance(field, dict)]
-    else:
+        headers = [{"name": name, "value": value} for name, value in headers.items()]
+    elif not isinstance(headers, list):
         return []
-    return [
-        (name, calls.clean(value))
-        for name, value in pairs
-        if isinstance(name, str) and isinstance(value, str)
-    ]
+    if len(headers) > calls.HEADER_FIELDS:
+        raise calls.TooManyFieldsError
+    fields = []
+    for field in headers:
+        name = field.get("name") if isinstance(field, dict) else None
+        if isinstance(name, str) and name.lower() in calls.WANTED:
+            value = field.get("value")
+            if isinstance(value, str):
+                fields.append((name, calls.clean(value)))
+    return fields
 
 
 def _read_status(status: Any) -> int | None:

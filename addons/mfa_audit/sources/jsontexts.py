@@ -14,8 +14,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from mfa_audit.sources.tapes import BUFFER
-
+# Bytes read at a time: fewer pieces mean fewer values that lie across two of them.
+PIECE: Final = 1024 * 1024
 # Characters of one value (an entry of a HAR, a row of a list) that are held at a time.
 WINDOW: Final = 4 * 1024 * 1024
 # What is kept of each long string of a value that does not fit into the window.
@@ -42,7 +42,7 @@ class JsonText:
 
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self._read = read
-        start = read(BUFFER)
+        start = read(PIECE)
         self._decoder = codecs.getincrementaldecoder(_find_encoding(start))(errors="replace")
         self._text = self._decoder.decode(start)
         self._at = 0
@@ -133,7 +133,7 @@ class JsonText:
         pieces = [self._text[self._at :]]
         size = 0
         while not self._ended and size <= at_least:
-            data = self._read(BUFFER)
+            data = self._read(PIECE)
             self._ended = not data
             pieces.append(self._decoder.decode(data, final=self._ended))
             size += len(pieces[-1])
@@ -173,7 +173,7 @@ class JsonText:
             raise BrokenError("not valid JSON") from None
 
     def _pass_over(self, kept: list[str] | None) -> bool:
-        """Go to the end of the value, collecting it with its strings cut; False where it is still too long."""
+        """Pass the value, collecting it with its strings cut; False where it is still too long."""
         depth = size = 0
 
         def keep(piece: str) -> None:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -29,7 +30,7 @@ from mfa_audit.exchanges import (
 )
 from mfa_audit.folders import default_database
 from mfa_audit.judging.clients import client_of
-from mfa_audit.judging.observations import Judge
+from mfa_audit.judging.observations import Judge, Observation
 from mfa_audit.judging.people import Mode
 from mfa_audit.people_key import people_for
 from mfa_audit.programs import Programs
@@ -37,7 +38,7 @@ from mfa_audit.sources.blindness import Blindness
 from mfa_audit.sources.bodies import BODY_LIMIT, decode
 from mfa_audit.sources.calls import decode_text
 from mfa_audit.sources.options import RECORDING_OPTIONS, TESTS, add_options
-from mfa_audit.store.recorder import PATIENCE, Recorder
+from mfa_audit.store.recorder import Recorder
 from mfa_audit.store.retention import Retention
 from mfa_audit.store.sessions import Session
 
@@ -46,6 +47,9 @@ logger = logging.getLogger("mfa_audit")
 _REQUEST: Final = {name.encode(): field for name, field in REQUEST_HEADERS.items()}
 _RESPONSE: Final = {name.encode(): field for name, field in RESPONSE_HEADERS.items()}
 _HOSTS_REMEMBERED: Final = 1_000
+# Seconds that the first call of a connection waits, at most, for the name of its program: finding it takes some
+# 13 ms, counted from the CONNECT, so that a call over a real network has it long before its answer.
+_PROGRAM_PATIENCE: Final = 0.050
 
 
 class _Asked(NamedTuple):
@@ -223,16 +227,30 @@ class PartnerCenterMfa:
     async def _record_with(
         self, program: asyncio.Future[str | None], asked: _Asked, response: http.Response | None
     ) -> None:
-        """The same for the first call of a connection whose process is still being looked up."""
+        """The same for the first call of a connection whose process is still being looked up.
+
+        The answer waits a little for that, since many a program ends as soon as it has it. If that is too
+        short, the call is recorded without its program, and gets it later.
+        """
         try:
-            await asyncio.wait([program], timeout=PATIENCE)
+            await asyncio.wait([program], timeout=_PROGRAM_PATIENCE)
             name = self._blindness.program_name(asked.connection)
+            observation = self._judge.observe(_exchange(asked, response, name))
             assert self.recorder is not None  # noqa: S101 - _record looked
-            saved = self.recorder.record(self._judge.observe(_exchange(asked, response, name)))
+            saved = self.recorder.record(observation)
+            if not program.done():
+                program.add_done_callback(partial(self._name_program, self.recorder, observation))
             if saved is not None:
                 await saved.wait()
         except Exception as error:
             self._fail(error)
+
+    def _name_program(
+        self, recorder: Recorder, observation: Observation, program: asyncio.Future[str | None]
+    ) -> None:
+        name = None if program.cancelled() or program.exception() else program.result()
+        if name is not None:
+            recorder.name_program(observation, name)
 
     def _api_host(self, request: http.Request) -> str | None:
         """The API host that a request is for, by its address or, where it was rerouted, by its Host header."""

@@ -5,7 +5,7 @@ parsed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from mfa_audit.sources import calls
@@ -43,16 +43,53 @@ def walk(record: bytes, position: int, end: int) -> Iterator[Slot]:
 
 def index(record: bytes, position: int, end: int) -> dict[str, Slot]:
     """The values of a dictionary by their keys; raises as `walk` does."""
-    slots = walk(record, position, end)
-    return {record[start:stop].decode("ascii", "replace"): value for (_, start, stop), value in _pairs(slots)}
+    slots: dict[str, Slot] = {}
+    key: str | None = None
+    for slot in walk(record, position, end):
+        if key is None:
+            key = record[slot[1] : slot[2]].decode("ascii", "replace")
+        else:
+            slots[key] = slot
+            key = None
+    if key is not None:
+        raise ValueError("a key without value")
+    return slots
 
 
-def _pairs(slots: Iterator[Slot]) -> Iterator[tuple[Slot, Slot]]:
-    for key in slots:
-        try:
-            yield key, next(slots)
-        except StopIteration:
-            raise ValueError("a key without value") from None
+def read_pairs(record: bytes, slot: Slot, wanted: Collection[str], most: int) -> list[tuple[str, str]]:
+    """Of a list of pairs of bytes those whose first one, in lower case, is wanted.
+
+    Raises ValueError or IndexError where it is no such list, or one of more than `most` pairs.
+    """
+    _, position, end = slot
+    pairs: list[tuple[str, str]] = []
+    count = 0
+    while position < end:
+        # 28:4:name,16:a value of it...,]
+        colon = record.index(b":", position, position + LENGTH_DIGITS + 1)
+        start = colon + 1
+        position = start + _length(record[position:colon]) + 1
+        colon = record.index(b":", start, start + LENGTH_DIGITS + 1)
+        middle = colon + 1 + _length(record[start:colon])
+        name = calls.decode_text(record[colon + 1 : middle])
+        if name.lower() in wanted:
+            colon = record.index(b":", middle + 1, middle + LENGTH_DIGITS + 2)
+            stop = colon + 1 + _length(record[middle + 1 : colon])
+            if stop + 2 != position or record[stop] != BYTES or record[stop + 1] != LIST:
+                raise ValueError("not a pair")
+            pairs.append((name, calls.decode_text(record[colon + 1 : stop])))
+        if position > end or record[middle] != BYTES:
+            raise ValueError("not a pair")
+        count += 1
+    if count > most:
+        raise ValueError("too many pairs")
+    return pairs
+
+
+def _length(digits: bytes) -> int:
+    if not digits.isdigit():
+        raise ValueError("not a length")
+    return int(digits)
 
 
 def read_value(record: bytes, slot: Slot) -> bytes | str | int | float | bool | None:

@@ -127,20 +127,25 @@ def _read_head(file: IO[bytes]) -> tuple[bytes, list[tuple[str, str]], bytes]:
             raise DamagedError("a head of more than 1 MiB")
     head, _, rest = data.partition(b"\r\n\r\n" if b"\r\n\r\n" in data else b"\n\n")
     lines = head.lstrip(b"\xef\xbb\xbf\r\n").splitlines()
+    if len(lines) > calls.HEADER_FIELDS:
+        raise calls.TooManyFieldsError
     fields: list[tuple[str, str]] = []
+    wanted = False
     for line in lines[1:]:
-        if line[:1] in (b" ", b"\t") and fields:
+        if line[:1] in (b" ", b"\t"):
             # A folded line (RFC 9112, 5.2) goes on with the value of the one before.
-            name, value = fields[-1]
-            fields[-1] = (name, f"{value} {calls.decode_text(line.strip())}"[: calls.VALUE_LIMIT])
+            if wanted:
+                name, value = fields[-1]
+                fields[-1] = (name, f"{value} {calls.decode_text(line.strip())}"[: calls.VALUE_LIMIT])
             continue
         name_bytes, colon, value_bytes = line.partition(b":")
         # HTTP/2 pseudo-headers begin with a colon of their own.
         if not name_bytes and colon:
             name_bytes, colon, value_bytes = line[1:].partition(b":")
             name_bytes = b":" + name_bytes
-        if colon:
-            fields.append((calls.decode_text(name_bytes.strip()), calls.decode_text(value_bytes.strip())))
+        name = calls.decode_text(name_bytes.strip())
+        if wanted := bool(colon) and name.lower() in calls.WANTED:
+            fields.append((name, calls.decode_text(value_bytes.strip())))
     return (lines[0] if lines else b""), fields, rest
 
 

@@ -21,7 +21,8 @@ from mfa_audit.store.ledger import (
     SessionFacts,
     UnreadConnections,
 )
-from mfa_audit.store.rows import DAY_MS, HOUR_MS, NOT_FOLDED
+from mfa_audit.store.rows import NOT_FOLDED
+from mfa_audit.store.totals import DAY_MS, HOUR_MS
 
 
 def read_ledger(

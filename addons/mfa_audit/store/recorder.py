@@ -153,17 +153,19 @@ class Recorder:
         self, at: float, host: str, user_agent: str | None, program: str | None, reason: str
     ) -> None:
         """Take one connection that could not be read. `at` in seconds since 1970 (UTC)."""
-        if len(self._notes) < self._queue_limit:
-            self._notes.append(
-                partial(
-                    Rows.add_not_audited,
-                    at=at,
-                    host=host,
-                    user_agent=user_agent,
-                    program=program,
-                    reason=reason,
-                )
+        self._note(
+            partial(
+                Rows.add_not_audited, at=at, host=host, user_agent=user_agent, program=program, reason=reason
             )
+        )
+
+    def name_program(self, observation: Observation, program: str) -> None:
+        """Say which program made a call that was recorded before that was known."""
+        self._note(partial(Rows.name_program, seen=observation, name=program))
+
+    def _note(self, row: Note) -> None:
+        if len(self._notes) < self._queue_limit:
+            self._notes.append(row)
             self._wake.set()
         else:
             self._overflowed += 1
@@ -265,7 +267,8 @@ class Recorder:
 
     def _write_chunk(self) -> None:
         chunk = list(islice(self._pending, _CHUNK))
-        notes = list(islice(self._notes, _CHUNK))
+        # What is noted about calls comes after them.
+        notes = list(islice(self._notes, _CHUNK)) if len(self._pending) <= _CHUNK else []
         try:
             self._recordings[-1].transact(chunk, notes)
         except Exception as error:

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from mfa_audit.store.rows import DAY_MS, HOUR_MS
+from mfa_audit.store.totals import DAY_MS, HOUR_MS
 
 _PAUSE: Final = 3600.0  # seconds between two rounds
 _RETRY: Final = 10.0  # seconds

@@ -16,9 +16,7 @@ from mfa_audit.judging.observations import Observation
 from mfa_audit.judging.tokens import Token, User
 from mfa_audit.judging.verdicts import RULES_VERSION
 from mfa_audit.store import schema
-
-HOUR_MS: Final = 3_600_000
-DAY_MS: Final = 24 * HOUR_MS
+from mfa_audit.store.totals import HOUR_MS, Call, Totals
 
 # How many different ones a database keeps apart. A caller that invents a new User-Agent, app id or path for
 # every call would otherwise fill the disk; past the bound new ones share one row, and the session counts them.
@@ -31,20 +29,6 @@ _REMEMBERED: Final = 100_000
 _INSERT_CALL: Final = (
     "INSERT INTO calls (session_id, at, client_id, token_id, program_id, operation_id, status, flags,"
     " request_id, correlation_id, import_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_ADD_TOTALS: Final = (
-    "INSERT INTO totals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (hour, session_id, client_id, token_id, program_id) DO UPDATE SET"
-    " calls = calls + excluded.calls, accepted = accepted + excluded.accepted,"
-    " blocked = blocked + excluded.blocked, blocked_by_test = blocked_by_test + excluded.blocked_by_test,"
-    " expired = expired + excluded.expired, server_compliant = server_compliant + excluded.server_compliant,"
-    " server_non_compliant = server_non_compliant + excluded.server_non_compliant,"
-    " first = min(first, excluded.first), last = max(last, excluded.last)"
-)
-_ADD_OPERATION_TOTALS: Final = (
-    "INSERT INTO operation_totals VALUES (?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (day, session_id, client_id, program_id, operation_id)"
-    " DO UPDATE SET calls = calls + excluded.calls"
 )
 
 
@@ -65,58 +49,57 @@ class Rows:
 
     def add(self, observations: Sequence[Observation], import_keys: Sequence[bytes] | None = None) -> None:
         """Insert calls and add them to the totals. Raises sqlite3.Error, and ValueError for a value it refuses."""
-        session = self.session_id
         calls: list[tuple[Any, ...]] = []
-        totals: dict[tuple[int, ...], list[int]] = {}
-        operations: dict[tuple[int, ...], int] = {}
+        totals = Totals(self.session_id)
         for number, seen in enumerate(observations):
-            at = round(seen.at * 1000)
-            client = self._client_id(seen.client)
-            token = self._token_id(seen.token)
-            program = (
-                schema.UNKNOWN_PROGRAM_ID
-                if seen.program is None
-                else self._named_id("programs", seen.program)
-            )
-            operation = self._named_id("operations", seen.operation)
-            flags = (
-                (schema.ACCEPTED if seen.accepted else 0)
-                | (schema.BLOCKED if seen.blocked else 0)
-                | (schema.BLOCKED_BY_TEST if seen.blocked_by_test else 0)
-                | (schema.EXPIRED if seen.expired else 0)
-            )
-            if seen.server is not None:
-                flags |= schema.SERVER_COMPLIANT if seen.server else schema.SERVER_NON_COMPLIANT
+            call = self._ids_of(seen)
+            at, client, token, program, operation, flags = call
+            import_key = import_keys[number] if import_keys else None
+            ids = (seen.request_id, seen.correlation_id)
             calls.append(
-                (
-                    session,
-                    at,
-                    client,
-                    token,
-                    program,
-                    operation,
-                    seen.status,
-                    flags,
-                    seen.request_id,
-                    seen.correlation_id,
-                    import_keys[number] if import_keys else None,
-                )
+                (self.session_id, at, client, token, program, operation, seen.status, flags, *ids, import_key)
             )
-            key = (at // HOUR_MS, session, client, token, program)
-            sums = totals.get(key)
-            if sums is None:
-                sums = totals[key] = [0, 0, 0, 0, 0, 0, 0, at, at]
-            sums[0] += 1
-            for column in range(6):
-                sums[column + 1] += flags >> column & 1
-            sums[7] = min(sums[7], at)
-            sums[8] = max(sums[8], at)
-            use = (at // DAY_MS, session, client, program, operation)
-            operations[use] = operations.get(use, 0) + 1
+            totals.add(call)
         self.connection.executemany(_INSERT_CALL, calls)
-        self.connection.executemany(_ADD_TOTALS, [(*key, *sums) for key, sums in totals.items()])
-        self.connection.executemany(
-            _ADD_OPERATION_TOTALS, [(*use, count) for use, count in operations.items()]
+        totals.write(self.connection)
+
+    def name_program(self, seen: Observation, name: str) -> None:
+        """Give a stored call of an unknown program its program, which became known too late. Raises sqlite3.Error."""
+        call = self._ids_of(seen._replace(program=None))
+        at, client, token, unknown, operation, _ = call
+        found = self.connection.execute(
+            "SELECT id FROM calls WHERE at = ? AND session_id = ? AND client_id = ? AND token_id = ?"
+            " AND program_id = ? AND operation_id = ? LIMIT 1",
+            [at, self.session_id, client, token, unknown, operation],
+        ).fetchone()
+        if found is None:
+            return
+        program = self._named_id("programs", name)
+        self.connection.execute("UPDATE calls SET program_id = ? WHERE id = ?", [program, found[0]])
+        totals = Totals(self.session_id)
+        totals.add(call, -1)
+        totals.add(call._replace(program=program))
+        totals.write(self.connection)
+
+    def _ids_of(self, seen: Observation) -> Call:
+        flags = (
+            (schema.ACCEPTED if seen.accepted else 0)
+            | (schema.BLOCKED if seen.blocked else 0)
+            | (schema.BLOCKED_BY_TEST if seen.blocked_by_test else 0)
+            | (schema.EXPIRED if seen.expired else 0)
+        )
+        if seen.server is not None:
+            flags |= schema.SERVER_COMPLIANT if seen.server else schema.SERVER_NON_COMPLIANT
+        program = (
+            schema.UNKNOWN_PROGRAM_ID if seen.program is None else self._named_id("programs", seen.program)
+        )
+        return Call(
+            round(seen.at * 1000),
+            self._client_id(seen.client),
+            self._token_id(seen.token),
+            program,
+            self._named_id("operations", seen.operation),
+            flags,
         )
 
     def add_not_audited(

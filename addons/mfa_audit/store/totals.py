@@ -1,0 +1,84 @@
+"""Running totals: what makes a report over millions of calls quick."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final, NamedTuple
+
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
+
+_ADD: Final = (
+    "INSERT INTO totals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (hour, session_id, client_id, token_id, program_id) DO UPDATE SET"
+    " calls = calls + excluded.calls, accepted = accepted + excluded.accepted,"
+    " blocked = blocked + excluded.blocked, blocked_by_test = blocked_by_test + excluded.blocked_by_test,"
+    " expired = expired + excluded.expired, server_compliant = server_compliant + excluded.server_compliant,"
+    " server_non_compliant = server_non_compliant + excluded.server_non_compliant,"
+    " first = min(first, excluded.first), last = max(last, excluded.last)"
+)
+_ADD_OPERATION: Final = (
+    "INSERT INTO operation_totals VALUES (?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (day, session_id, client_id, program_id, operation_id)"
+    " DO UPDATE SET calls = calls + excluded.calls"
+)
+_FLAGS: Final = 6
+
+
+class Call(NamedTuple):
+    """A call by its ids; `at` in ms since 1970 (UTC), `flags` as in calls.flags."""
+
+    at: int
+    client: int
+    token: int
+    program: int
+    operation: int
+    flags: int
+
+
+class Totals:
+    """What the calls of one transaction add to the totals of a session, one row for many calls."""
+
+    def __init__(self, session_id: int) -> None:
+        self._session_id = session_id
+        # (hour, session, client, token, program) -> calls, a count for each flag, first, last
+        self._totals: dict[tuple[int, ...], list[int]] = {}
+        # (day, session, client, program, operation) -> calls
+        self._operations: dict[tuple[int, ...], int] = {}
+        self._taken: set[tuple[int, ...]] = set()
+
+    def add(self, call: Call, count: int = 1) -> None:
+        """Add a call, or take it back with a `count` of -1."""
+        at, client, token, program, operation, flags = call
+        key = (at // HOUR_MS, self._session_id, client, token, program)
+        sums = self._totals.get(key)
+        if sums is None:
+            sums = self._totals[key] = [0, 0, 0, 0, 0, 0, 0, at, at]
+        sums[0] += count
+        if flags:
+            for bit in range(_FLAGS):
+                if flags >> bit & 1:
+                    sums[bit + 1] += count
+        sums[7] = min(sums[7], at)
+        sums[8] = max(sums[8], at)
+        use = (at // DAY_MS, self._session_id, client, program, operation)
+        self._operations[use] = self._operations.get(use, 0) + count
+        if count < 0:
+            self._taken.update((key, use))
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        """Add all that was added. Raises sqlite3.Error."""
+        connection.executemany(_ADD, [(*key, *sums) for key, sums in self._totals.items()])
+        connection.executemany(_ADD_OPERATION, [(*use, count) for use, count in self._operations.items()])
+        for key in self._taken & self._totals.keys():
+            connection.execute(
+                "DELETE FROM totals WHERE calls = 0 AND hour = ? AND session_id = ? AND client_id = ?"
+                " AND token_id = ? AND program_id = ?",
+                key,
+            )
+        for use in self._taken & self._operations.keys():
+            connection.execute(
+                "DELETE FROM operation_totals WHERE calls = 0 AND day = ? AND session_id = ? AND client_id = ?"
+                " AND program_id = ? AND operation_id = ?",
+                use,
+            )

@@ -1,0 +1,143 @@
+"""The stores that a system keeps for its programs: Windows, macOS, Debian's and Fedora's kinds of Linux."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path, PurePosixPath
+
+from mfa_audit import java, roots
+from mfa_audit.trust import Certificate, Copy, Delete, Run, Step, Store, output_of
+
+
+def windows(*, machine: bool) -> Store:
+    """CurrentUser\\Root, or LocalMachine\\Root for services and every account of the machine."""
+    scope = () if machine else ("-user",)
+
+    def holds(certificate: Certificate) -> bool | None:
+        # It exits with an error when it finds nothing; its words are in the system's language.
+        if shutil.which("certutil.exe") is None:
+            return None
+        return output_of("certutil.exe", *scope, "-store", "Root", certificate.sha1) is not None
+
+    return Store(
+        key="windows-machine" if machine else "windows",
+        title="Windows, LocalMachine\\Root" if machine else "Windows, CurrentUser\\Root",
+        add=lambda it: [Run("certutil.exe", (*scope, "-f", "-addstore", "Root", str(it.file)))],
+        remove=lambda it: [Run("certutil.exe", (*scope, "-delstore", "Root", it.sha1))],
+        holds=holds,
+        obstacle=_needs_administrator() if machine else None,
+        remark=None
+        if machine
+        else "Windows asks you once whether you want this. For service accounts: --machine.",
+    )
+
+
+def macos(home: Path, *, machine: bool) -> Store:
+    """The login keychain, or the system's keychain for every account."""
+    keychain = (
+        PurePosixPath("/Library/Keychains/System.keychain")
+        if machine
+        else PurePosixPath(home, "Library/Keychains/login.keychain-db")
+    )
+    domain = ("-d",) if machine else ()
+
+    def add(it: Certificate) -> list[Step]:
+        options = (*domain, "-r", "trustRoot", "-p", "ssl", "-k", str(keychain))
+        return [Run("security", ("add-trusted-cert", *options, str(it.file)))]
+
+    def remove(it: Certificate) -> list[Step]:
+        return [
+            Run("security", ("remove-trusted-cert", *domain, str(it.file)), lenient=True),
+            Run("security", ("delete-certificate", "-Z", it.sha1, str(keychain))),
+        ]
+
+    def holds(it: Certificate) -> bool | None:
+        listing = output_of("security", "find-certificate", "-a", "-Z", str(keychain))
+        return None if listing is None else it.sha1 in listing
+
+    return Store(
+        key="macos-system" if machine else "macos",
+        title="macOS, system keychain" if machine else "macOS, login keychain",
+        add=add,
+        remove=remove,
+        holds=holds,
+        obstacle=_needs_root("macos-system") if machine else None,
+        remark=None if machine else "macOS asks for your password.",
+    )
+
+
+def debian(root: Path = Path("/")) -> Store:
+    """Debian's, Ubuntu's and Alpine's store; `root` is where the system's files begin."""
+    source = root / "usr/local/share/ca-certificates"
+    links = root / "etc/ssl/certs"
+    java_store = links / "java/cacerts"
+
+    def add(it: Certificate) -> list[Step]:
+        return [Copy(it.file, source / f"{it.label}.crt"), Run("update-ca-certificates", ())]
+
+    def remove(it: Certificate) -> list[Step]:
+        # Without these, update-ca-certificates leaves links to nothing, and its hook leaves the certificate
+        # in the store of Debian's Java.
+        pem = f"{it.label}.pem"
+        steps: list[Step] = [Delete(source / f"{it.label}.crt")]
+        steps += [Delete(link) for link in _links_to(links, pem)]
+        steps += [Delete(links / pem), Run("update-ca-certificates", ())]
+        if java.holds(java_store, it.der):
+            options = ("-alias", f"debian:{pem}", "-keystore", str(java_store), "-storepass", java.PASSWORD)
+            steps.append(Run("keytool", ("-delete", *options)))
+        return steps
+
+    def holds(it: Certificate) -> bool | None:
+        try:
+            bundle = it.der in roots.at(links / "ca-certificates.crt")
+        except OSError:
+            return None
+        return bundle or (source / f"{it.label}.crt").exists() or java.holds(java_store, it.der)
+
+    return Store("debian", "System store (update-ca-certificates)", add, remove, holds, _needs_root("debian"))
+
+
+def fedora(root: Path = Path("/")) -> Store:
+    """Fedora's and Red Hat's store; `root` is where the system's files begin."""
+    anchors = root / "etc/pki/ca-trust/source/anchors"
+    bundle = root / "etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"
+
+    def add(it: Certificate) -> list[Step]:
+        return [Copy(it.file, anchors / f"{it.label}.pem"), Run("update-ca-trust", ("extract",))]
+
+    def remove(it: Certificate) -> list[Step]:
+        return [Delete(anchors / f"{it.label}.pem"), Run("update-ca-trust", ("extract",))]
+
+    def holds(it: Certificate) -> bool | None:
+        try:
+            return it.der in roots.at(bundle) or (anchors / f"{it.label}.pem").exists()
+        except OSError:
+            return None
+
+    return Store("fedora", "System store (update-ca-trust)", add, remove, holds, _needs_root("fedora"))
+
+
+def _links_to(folder: Path, name: str) -> list[Path]:
+    """OpenSSL's links by hash, `3d60dac4.0`, to the file `name` beside them."""
+    if not folder.is_dir():
+        return []
+    return [link for link in sorted(folder.iterdir()) if link.is_symlink() and str(link.readlink()) == name]
+
+
+def _needs_root(key: str) -> str | None:
+    if os.name != "posix" or os.geteuid() == 0:
+        return None
+    return f"only root may change it; run the same with sudo, --store {key} and --ca FILE"
+
+
+def _needs_administrator() -> str | None:
+    if os.name != "nt":
+        return None
+    import ctypes
+
+    if ctypes.windll.shell32.IsUserAnAdmin():  # type: ignore[attr-defined,unused-ignore]
+        return None
+    return (
+        "only an administrator may change it; repeat this in a PowerShell started with 'Run as administrator'"
+    )

@@ -1,0 +1,169 @@
+"""The proxy behind ours, our proxy's mode, and who may use it: what a user writes, checked. Pure.
+
+No sentence of this module quotes what it was given: an address may hold a password.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from mfa_audit.environment import exempts
+from mfa_audit.errors import AuditError
+from mfa_audit.exchanges import API_HOSTS
+
+_HELP: Final = "--upstream takes http://HOST:PORT or http://USER:PASSWORD@HOST:PORT"
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+# mitmproxy's modes that make sense here, and what each needs.
+MODES: Final[Mapping[str, str]] = {
+    "regular": "clients are told of the proxy (the default)",
+    "local": "captures processes of this machine by name or number, without telling them",
+    "socks5": "clients are told of a SOCKS proxy",
+    "transparent": "the network brings the traffic here",
+    "reverse": "clients are told of this address in place of the API's",
+    "wireguard": "devices join a WireGuard network",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A proxy that our proxy has to go through. Its password shows in no repr and no text but
+    `authentication`.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    authentication: str | None = field(
+        default=None, repr=False
+    )  # USER:PASSWORD, for mitmproxy's upstream_auth
+
+    @property
+    def url(self) -> str:
+        """Without user and password: for people, and for mitmproxy's mode."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def mode(self) -> str:
+        """The value of mitmproxy's option `mode`."""
+        return f"upstream:{self.url}"
+
+
+def parse(text: str) -> Upstream:
+    """The upstream proxy that `text` names. Raises AuditError, which does not quote it."""
+    try:
+        parts = urlsplit(text.strip() if "://" in text else f"http://{text.strip()}")
+        port = parts.port
+    except ValueError:
+        raise AuditError(f"the address of the upstream proxy cannot be read. {_HELP}.") from None
+    if parts.scheme not in _DEFAULT_PORTS:
+        raise AuditError(f"the upstream proxy must be an HTTP proxy, not {parts.scheme[:10]}. {_HELP}.")
+    if not parts.hostname or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise AuditError(f"the address of the upstream proxy cannot be read. {_HELP}.")
+    login = None
+    if parts.username is not None:
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return Upstream(parts.scheme, parts.hostname, port or _DEFAULT_PORTS[parts.scheme], login)
+
+
+def from_settings(variables: Mapping[str, str], *, own: Sequence[str] = ()) -> Upstream | None:
+    """The proxy that this user's HTTPS takes now: by the variables, else (Windows, macOS) by the system's
+    settings.
+
+    `own`: the URLs of proxies of mfa-audit, which are no upstream. None when there is none, when it is a
+    SOCKS proxy, or when NO_PROXY exempts every API host. Raises AuditError for an address that cannot be
+    read.
+    """
+    proxies = {
+        name.lower().removesuffix("_proxy"): value
+        for name, value in variables.items()
+        if _is_proxy(name, value)
+    }
+    exemptions = variables.get("no_proxy") or variables.get("NO_PROXY") or ""
+    if not proxies:
+        proxies = _of_system()
+    address = proxies.get("https") or proxies.get("all")
+    if address is None or address.rstrip("/") in own:
+        return None
+    if all(
+        any(exempts(entry, host) for entry in exemptions.replace(" ", ",").split(",")) for host in API_HOSTS
+    ):
+        return None
+    if address.lower().startswith("socks"):
+        return None
+    return parse(address)
+
+
+def check_mode(mode: str, *, platform: str, version: tuple[int, ...], root: bool) -> str:
+    """mitmproxy's `mode`, or an AuditError that says why it cannot be here.
+
+    `platform` is a `sys.platform`, `version` mitmproxy's, `root` whether this user is root or administrator.
+    """
+    name, _, rest = mode.partition(":")
+    name = name.partition("@")[0]
+    if name == "upstream":
+        raise AuditError("--mode upstream is --upstream URL, which keeps the password out of sight.")
+    if name not in MODES:
+        listed = "; ".join(f"{known}: {what}" for known, what in MODES.items())
+        raise AuditError(f"--mode does not know that. It takes {listed}.")
+    if name == "local" and platform == "linux":
+        if version < (11, 1):
+            raise AuditError(
+                "--mode local on Linux needs mitmproxy 11.1 and so Python 3.12 or newer; use `run`."
+            )
+        if not root:
+            raise AuditError("--mode local on Linux needs root: start it with sudo, or use `run`.")
+    if name == "local" and platform not in ("linux", "darwin", "win32"):
+        raise AuditError("--mode local works on Windows, macOS and Linux only; use `run`.")
+    if name == "transparent" and platform == "win32":
+        raise AuditError("--mode transparent does not work on Windows; use --mode local.")
+    if name == "reverse" and not rest:
+        raise AuditError(
+            "--mode reverse takes the API's address: reverse:https://api.partnercenter.microsoft.com."
+        )
+    return mode
+
+
+def check_listening(host: str, authentication: str | None) -> None:
+    """Raise AuditError for a proxy that other machines could use without a password.
+
+    `host` is where it listens, `authentication` is mitmproxy's `proxyauth`: USER:PASSWORD, or @FILE of
+    htpasswd.
+    """
+    if authentication is not None and not authentication.startswith("@"):
+        user, _, password = authentication.partition(":")
+        if not user or not password:
+            raise AuditError("--proxy-auth takes USER:PASSWORD, or @FILE with htpasswd lines.")
+    if authentication is None and not is_loopback(host):
+        raise AuditError(
+            "who listens beyond this machine lets others use the proxy: add --proxy-auth USER:PASSWORD, "
+            "or listen on 127.0.0.1."
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a proxy that listens on `host`. An empty host is every address."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]").partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_proxy(name: str, value: str) -> bool:
+    return name.lower() in ("https_proxy", "all_proxy") and bool(value.strip())
+
+
+def _of_system() -> dict[str, str]:
+    """Windows: the Internet settings; macOS: the network's; elsewhere nothing. No proxy script is looked at."""
+    read = getattr(urllib.request, "getproxies_registry", None) or getattr(
+        urllib.request, "getproxies_macosx_sysconf", None
+    )
+    return dict(read()) if read is not None else {}

@@ -1,0 +1,228 @@
+"""Tools, not strings: what of a caller tells one tool from another, and what it is called."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mfa_audit.errors import AuditError
+from mfa_audit.judging.clients import KNOWN_APPS, Client, Product, client_of, parse_names, product_of, tool_of
+
+CLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
+OWN = "5d2b6f60-0000-4000-8000-0000000c1133"
+FX = (
+    "FxVersion/4.8.3710.0 OSName/Windows OSVersion/10.0.18312.0 "
+    "Microsoft.Store.PartnerCenter.Network.PartnerServiceClient/1.0.0.0"
+)
+MOZILLA = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)"
+
+
+def logic_apps(run: int) -> str:
+    return f"azure-logic-apps/1.0 (workflow 6c9e1b7ad1f24b8e8d{run}; version 08585{run})"
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "name", "generic"),
+    [
+        ("CIPP/8.2.0 (user:<email>)", "CIPP", False),
+        (FX, "Partner Center SDK for .NET", False),
+        (
+            "Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.19041.1",
+            "Windows PowerShell",
+            True,
+        ),
+        (
+            "Mozilla/5.0 (Windows NT 10.0; Microsoft Windows 10.0.22631; de-DE) PowerShell/7.4.1",
+            "PowerShell",
+            True,
+        ),
+        (logic_apps(1), "Azure Logic Apps", False),
+        (logic_apps(1) + " microsoft-flow/1.0", "Power Automate", False),
+        ("python/3.10.5 (Linux-5.15) AZURECLI/2.53.0 (DEB)", "Azure CLI", False),
+        ("PostmanRuntime/7.36.0", "Postman", False),
+        ("insomnia/8.6.0", "Insomnia", False),
+        ("curl/8.5.0", "curl", True),
+        ("python-requests/2.32.3", "Python requests", True),
+        ("python-httpx/0.28.1", "Python httpx", True),
+        ("Python/3.11 aiohttp/3.9.1", "Python aiohttp", True),
+        ("Python-urllib/3.11", "Python urllib", True),
+        ("axios/1.7.2", "axios", True),
+        ("node", "Node.js fetch", True),
+        ("undici", "Node.js fetch", True),
+        ("node-fetch/1.0 (+https://github.com/bitinn/node-fetch)", "Node.js fetch", True),
+        ("Go-http-client/2.0", "Go", True),
+        ("Java/17.0.9", "Java", True),
+        ("Java-http-client/17.0.9", "Java", True),
+        ("Apache-HttpClient/4.5.13 (Java/11.0.2)", "Apache HttpClient", True),
+        ("okhttp/4.12.0", "OkHttp", True),
+        (f"{MOZILLA} Chrome/120.0.0.0 Safari/537.36 Edg/120.0.2210.91", "Microsoft Edge", True),
+        (f"{MOZILLA} Chrome/120.0.0.0 Safari/537.36", "Chrome", True),
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:121.0) Gecko/20100101 Firefox/121.0", "Firefox", True),
+        (
+            "Mozilla/5.0 (Macintosh) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.2 Safari/605.1.15",
+            "Safari",
+            True,
+        ),
+        ("Mozilla/5.0", "Browser", True),
+        ("NightlySync/3.1 (build 77)", "NightlySync", False),
+        ("Contoso Sync 3.1.4", "Contoso Sync", False),
+        ("Contoso Sync v2", "Contoso Sync", False),
+        ("Contoso-Billing", "Contoso-Billing", False),
+        ("Office 365 Watcher/1", "Office 365 Watcher", False),
+    ],
+)
+def test_product_of_a_user_agent(user_agent: str, name: str, generic: bool) -> None:
+    """A User-Agent names a product without versions, builds and ids; libraries stand for many tools."""
+    assert Product(name, generic) == product_of(user_agent)
+
+
+@pytest.mark.parametrize("user_agent", [None, "", "1.2.3", "/", "(x)"])
+def test_a_user_agent_may_name_nothing(user_agent: str | None) -> None:
+    """No User-Agent is normal: Microsoft's own .NET SDK sends none."""
+    assert None is product_of(user_agent)
+
+
+@pytest.mark.parametrize(
+    ("application", "client", "user_agent", "sdk", "name"),
+    [
+        (None, "Partner Center .NET SDK", None, "3.4.0.0", "Partner Center .NET SDK"),
+        (None, "Partner Center PowerShell", FX, "1.5.1901.1", "Partner Center PowerShell"),
+        (None, "Partner Center Open .NET SDK", FX, "3.0", "Partner Center Open .NET SDK"),
+        (None, "Partner Center Java SDK", "okhttp/4.12.0", "1.15.4", "Partner Center Java SDK"),
+        (
+            "Partner Center Explorer v2.0",
+            "Partner Center .NET SDK",
+            None,
+            "3.4.0.0",
+            "Partner Center Explorer",
+        ),
+        (None, None, "CIPP/8.2.0 (user:john@msp.com)", None, "CIPP"),
+        (
+            None,
+            None,
+            "Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.1",
+            None,
+            "Windows PowerShell",
+        ),
+        (None, None, "Mozilla/5.0 (Windows NT 10.0; de-DE) PowerShell/7.4.1", None, "PowerShell"),
+    ],
+)
+def test_each_documented_client(
+    application: str | None, client: str | None, user_agent: str | None, sdk: str | None, name: str
+) -> None:
+    """Each client that Microsoft documents gets its name, whatever app id it uses."""
+    assert name == tool_of(client_of(OWN, application, client, user_agent, sdk)).name
+
+
+def test_names_by_precedence() -> None:
+    """The partner's name, what the tool says of itself, a known app id, a general product, the app id."""
+    both = client_of(CLI, "Nightly v1.2", "Partner Center .NET SDK", "curl/8.0")
+    assert "Ours" == tool_of(both, {CLI: "Ours", "nightly": "Not this"}).name
+    assert "Ours" == tool_of(both, {"nightly": "Ours"}).name
+    assert "Ours" == tool_of(both, {"curl": "Ours"}).name
+    assert "Nightly" == tool_of(both).name
+    assert "Partner Center .NET SDK" == tool_of(both._replace(application=None)).name
+    assert "CIPP" == tool_of(client_of(CLI, user_agent="CIPP/8")).name
+    assert KNOWN_APPS[CLI] == tool_of(client_of(CLI, user_agent="curl/8")).name
+    assert "curl" == tool_of(client_of(OWN, user_agent="curl/8")).name
+    assert f"app {OWN}" == tool_of(client_of(OWN)).name
+    assert "unnamed client" == tool_of(client_of(None)).name
+
+
+def test_nine_clients_are_three_tools() -> None:
+    """Versions of one client, users of one product and runs of one workflow do not make tools; app ids do."""
+    clients = [
+        *(
+            client_of(CLI, None, "Partner Center PowerShell", FX.replace("18312", build), version)
+            for version, build in (("1.5.1901.1", "18312"), ("3.0.10.0", "22631"))
+        ),
+        *(client_of(OWN, user_agent=f"CIPP/8.{n}.0 (user:user{n}@msp.example)") for n in range(3)),
+        *(client_of(OWN, user_agent=logic_apps(n)) for n in range(4)),
+    ]
+    assert 9 == len(clients)
+    assert 3 == len({tool_of(client) for client in clients})
+    assert 2 == len({tool_of(client_of(app, user_agent="CIPP/8.0.0")) for app in (CLI, OWN)})
+
+
+@pytest.mark.parametrize(
+    ("raw", "kept"),
+    [
+        ("CIPP/8.2.0 (user:john@msp.com)", "CIPP/8.2.0 (user:<email>)"),
+        ("Sync for john.o'neil+x@msp.co.uk/2", "Sync for <email>/2"),
+        ("x john%40msp.com y", "x <email> y"),
+        ("Sync (user: john)", "Sync (user: <user>)"),
+        ("Sync (username=MSP\\john; v2)", "Sync (username=<user>; v2)"),
+        ("a jörg@müller.example b", "a <email> b"),
+        ("curl eyJhbGciOiJub25lIn0.eyJhdWQiOiJ4In0.c2ln", "curl <token>"),
+        ("x " + "Ab1-" * 20, "x <token>"),
+        ("NUL\x00 and \udcff", "NUL\ufffd and ?"),
+        ("\x1b[31mred", "\x1b[31mred"),
+        ("  ", None),
+        (None, None),
+    ],
+)
+def test_what_is_kept_of_a_header(raw: str | None, kept: str | None) -> None:
+    """People's addresses and names, and tokens, are masked in every header; the rest stays."""
+    assert Client(None, kept, kept, kept, kept) == client_of(None, raw, raw, raw, raw)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.text(st.characters(), max_size=2000), st.sampled_from(["", "a@b.example "]))
+def test_any_header_is_storable(value: str, before: str) -> None:
+    """Whatever a client sends can be stored, is of bounded length, shows no address, and gives some tool."""
+    client = client_of(None, user_agent=before + value)
+    if client.user_agent is not None:
+        client.user_agent.encode("utf-8")
+        assert len(client.user_agent) <= 512
+        assert "\x00" not in client.user_agent
+        assert "a@b.example" not in client.user_agent
+    assert tool_of(client).name
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"{OWN},Our sync\ncurl,Our curl script\n",
+        f"App Id,Name\r\n{OWN.upper()},Our sync\r\ncurl,Our curl script\r\n",
+        f'#TYPE System.Object\n"Name";"AppId"\n"Our sync";"{{{OWN}}}"\n"Our curl script";"curl"\n',
+        f"{OWN}\tOur  sync\ncurl\tOur curl script",
+        "\ufeff" + json.dumps({OWN: "Our sync", "CURL": " Our curl script "}),
+        json.dumps(
+            [
+                {"applicationId": OWN, "displayName": "Our sync"},
+                {"product": "curl", "name": "Our curl script"},
+            ]
+        ),
+    ],
+)
+def test_names_files(content: str) -> None:
+    """CSV in the ways that people and Export-Csv write it, and JSON, all give the same names."""
+    names = parse_names(content)
+    assert {OWN: "Our sync", "curl": "Our curl script"} == names
+    assert "Our curl script" == tool_of(client_of(None, user_agent="curl/8.5"), names).name
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "\n\n",
+        "{",
+        '{"a": 1}',
+        "[1]",
+        "[[[",
+        '{"a": ""}',
+        "only one column",
+        "a,b\nc",
+        ",name",
+        "#x",
+        "{}",
+    ],
+)
+def test_bad_names_files_are_refused(content: str) -> None:
+    """A names file that cannot be read is an error that shows how one looks."""
+    with pytest.raises(AuditError, match=r"app id or product"):
+        parse_names(content)
