@@ -86,7 +86,7 @@ def unusable(path: Path, error: Exception) -> AuditError:
     """The sentence for a database that cannot be written."""
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
         return _foreign(path)
-    return AuditError(f"cannot write the database {path}: {_cause(error)}. Name another with --db.")
+    return AuditError(f"cannot write the database {path}: {cause(error)}. Name another with --db.")
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, synchronous: Synchronous) -> None:
@@ -138,7 +138,7 @@ def read(path: Path, query: Callable[[sqlite3.Connection], Result]) -> Result:
     except (OSError, sqlite3.Error) as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
             raise _foreign(path) from None
-        raise AuditError(f"cannot read the database {path}: {_cause(error)}.") from None
+        raise AuditError(f"cannot read the database {path}: {cause(error)}.") from None
 
 
 def _query(path: Path, parameters: str, query: Callable[[sqlite3.Connection], Result]) -> Result:
@@ -203,7 +203,8 @@ def _require_ours(connection: sqlite3.Connection, path: Path, *, empty_is_ours: 
     return version
 
 
-def _cause(error: Exception) -> str:
+def cause(error: Exception) -> str:
+    """What went wrong, in the system's or SQLite's words."""
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     return str(error)
