@@ -37,7 +37,7 @@ def report_on(databases: Sequence[Path], period: Period, settings: Settings | No
         []
         if start is None
         else [
-            read_ledger(path, start=start - _QUIET_SECONDS, end=start, without=without[path])
+            read_ledger(path, start=start - _QUIET_SECONDS, end=start, without=without[path], uses_only=True)
             for path in dict.fromkeys(databases)
         ]
     )

@@ -118,6 +118,7 @@ CREATE TABLE tokens (
     claims TEXT NOT NULL
 );
 CREATE INDEX tokens_rules ON tokens (rules);
+CREATE INDEX tokens_facts ON tokens (id, form, user_id, issued, verdict, reason);
 CREATE TABLE calls (
     id INTEGER PRIMARY KEY,
     session_id INTEGER NOT NULL REFERENCES sessions (id),
