@@ -17,7 +17,7 @@ from mfa_audit.judging.verdicts import Caller, caller
 
 # Entra lets clocks differ by five minutes; Partner Center's own tolerance is not documented.
 LEEWAY: Final = 300.0
-MOST_TOKENS: Final = 100_000
+MOST_TOKENS: Final = 10_000
 MOST_CLIENTS: Final = 20_000
 
 _GUID: Final = re.compile(r"\s*\{?([0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})\}?\s*")

@@ -24,7 +24,7 @@ LIMITS: Final = {"clients": 5_000, "programs": 5_000, "operations": 5_000, "user
 OTHER: Final = "(other)"
 # Tokens with readable claims and a row of their own: those that can be judged anew.
 NOT_FOLDED: Final = f"claims <> '{{}}' AND key NOT LIKE '{OTHER}:%'"
-_REMEMBERED: Final = 100_000
+_REMEMBERED: Final = 20_000
 
 _INSERT_CALL: Final = (
     "INSERT INTO calls (session_id, at, client_id, token_id, program_id, operation_id, status, flags,"
