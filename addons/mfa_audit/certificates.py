@@ -312,12 +312,14 @@ def _locked(confdir: Path) -> Iterator[None]:
     with _writing(confdir):
         file = (confdir / ".lock").open("wb")
     with file:
-        if sys.platform == "win32":
-            import msvcrt
+        with _writing(confdir):
+            if sys.platform == "win32":
+                import msvcrt
 
-            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-        else:
-            import fcntl
+                # Tries for ten seconds; making an authority takes less than one.
+                msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+            else:
+                import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_EX)
+                fcntl.flock(file, fcntl.LOCK_EX)
         yield
