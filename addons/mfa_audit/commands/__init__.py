@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "check": ("check", "Say Yes or No for one token."),
     "env": ("env", "Print the lines that send this terminal through the running proxy."),
     "trust": ("trust", "Let this computer's programs trust the proxy's authority."),
+    "doctor": ("doctor", "Check what a recording needs, and say what to mend."),
     "untrust": ("untrust", "Take the proxy's authority out of the trust stores again."),
 }
 
