@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from mfa_audit.errors import AuditError
 from mfa_audit.judging.verdicts import Answer
 from mfa_audit.reports import Period, Report
 from mfa_audit.store.ledger import Ledger
@@ -43,15 +44,21 @@ def report_on(databases: Sequence[Path], period: Period, settings: Settings | No
 
 def report_on_recording(recorder: Recorder, settings: Settings | None = None) -> Report:
     """What one recording saw itself, while it runs or after its end. Raises AuditError."""
-    session = recorder.session
-    ledger = read_ledger(recorder.path, sessions=[session.uuid])
-    stored = sum(one.lost for one in ledger.sessions)
+    ledgers, calls_out_of_reach = [], 0
+    *left, last = recorder.recordings
+    for one in left:
+        try:
+            ledgers.append(read_ledger(one.path, sessions=[one.uuid]))
+        except AuditError:  # it was left because it is damaged
+            calls_out_of_reach += one.calls
+    ledgers.append(read_ledger(last.path, sessions=[last.uuid]))
+    stored = sum(session.lost for ledger in ledgers for session in ledger.sessions)
     return summarise(
-        [ledger],
-        Period(datetime.fromtimestamp(session.started, UTC), None),
+        ledgers,
+        Period(datetime.fromtimestamp(recorder.session.started, UTC), None),
         now=time.time(),
         own=True,
-        unsaved=max(0, recorder.lost - stored),
+        unsaved=max(0, recorder.lost - stored) + calls_out_of_reach,
         settings=settings,
     )
 

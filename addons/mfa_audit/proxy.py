@@ -35,6 +35,7 @@ _RESERVED: Final = {
     "mfa_audit_validate": "use --validate",
     "mfa_audit_enforce": "use --enforce",
     "mfa_audit_users": "use --users",
+    "mfa_audit_synchronous": "use --synchronous",
 }
 
 
@@ -51,6 +52,7 @@ class ProxySettings:
     validate: bool = False
     enforce: bool = False
     users: str = "name"
+    synchronous: str = "normal"
     extra: tuple[str, ...] = field(default=())
 
 
@@ -173,6 +175,7 @@ def _configure(settings: ProxySettings, addon: PartnerCenterMfa) -> _Master:
             mfa_audit_validate=settings.validate,
             mfa_audit_enforce=settings.enforce,
             mfa_audit_users=settings.users,
+            mfa_audit_synchronous=settings.synchronous,
             mfa_audit_db=str(settings.database),
         )
     except exceptions.OptionsError as error:

@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "proxy": ("proxy", "Record until Ctrl-C, then report."),
     "report": ("report", "Say which tools call Partner Center without MFA."),
     "check": ("check", "Say Yes or No for one token."),
+    "backup": ("backup", "Copy the database into one file, also while proxies write."),
     "env": ("env", "Print the lines that send this terminal through the running proxy."),
     "trust": ("trust", "Let this computer's programs trust the proxy's authority."),
     "doctor": ("doctor", "Check what a recording needs, and say what to mend."),

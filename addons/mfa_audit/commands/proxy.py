@@ -43,6 +43,7 @@ def command(
     validate: bool,
     enforce: bool,
     users: str,
+    synchronous: str,
     extra: tuple[str, ...],
     names: Path | None,
     strict: bool,
@@ -68,6 +69,7 @@ def command(
         validate,
         enforce,
         users,
+        synchronous,
         extra,
     )
     recorder, aborted = asyncio.run(_record(proxy_settings, settings, quiet))

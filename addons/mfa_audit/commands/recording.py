@@ -23,7 +23,7 @@ STOP_SIGNALS: Final = tuple(
 
 
 def recording_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`--host`, `--validate`, `--enforce`, `--users`, `--set`."""
+    """`--host`, `--validate`, `--enforce`, `--users`, `--synchronous`, `--set`."""
     for option in reversed(
         (
             click.option(
@@ -45,6 +45,13 @@ def recording_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 default="name",
                 show_default=True,
                 help="Store users by name, under a pseudonym, or not at all.",
+            ),
+            click.option(
+                "--synchronous",
+                type=click.Choice(["normal", "full"]),
+                default="normal",
+                show_default=True,
+                help="full: recorded calls survive a power failure too, at the disk's speed.",
             ),
             click.option(
                 "--set",

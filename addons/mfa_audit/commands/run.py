@@ -61,6 +61,7 @@ def command(
     validate: bool,
     enforce: bool,
     users: str,
+    synchronous: str,
     extra: tuple[str, ...],
     exit_code: str,
     fail_on: str,
@@ -94,6 +95,7 @@ def command(
             validate,
             enforce,
             users,
+            synchronous,
             extra,
         )
         recorder, status = asyncio.run(_run([program, *command_line[1:]], proxy_settings, folder, quiet))

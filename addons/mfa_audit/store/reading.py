@@ -195,7 +195,7 @@ class _Reading:
             "CREATE TEMP TABLE judged (token_id INTEGER PRIMARY KEY, verdict TEXT, reason TEXT)"
         )
         stale = self.connection.execute(
-            f"SELECT id, form, claims FROM tokens WHERE rules <> ? AND {NOT_FOLDED}",  # noqa: S608
+            f"SELECT id, form, claims FROM tokens WHERE rules < ? AND {NOT_FOLDED}",  # noqa: S608
             [RULES_VERSION],
         ).fetchall()
         for identifier, form, claims in stale:
