@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,24 +15,6 @@ from conftest import API
 from processes import Audit
 
 CUSTOMERS = f"{API}/v1/customers"
-
-
-@pytest.mark.parametrize(("token", "code"), [("without_mfa", 1), ("with_mfa", 0), ("app_only", 0)])
-def test_each_client_gets_the_answer_of_its_token(
-    audit: Audit,
-    upstream: list[str],
-    database: Path,
-    client: Callable[[str, str], list[str]],
-    request: pytest.FixtureRequest,
-    token: str,
-    code: int,
-) -> None:
-    """curl, requests, httpx and Node go through the proxy, trust it, and exit with what their token deserves."""
-    done = audit.run(
-        "run", "--db", database, *upstream, "--", *client(CUSTOMERS, request.getfixturevalue(token))
-    )
-    assert ("200\n", code) == (done.stdout, done.returncode), done.stderr
-    assert done.stderr.count("Token signatures were not checked.") == 1
 
 
 def test_nothing_seen_is_not_yes(audit: Audit, database: Path) -> None:
@@ -45,18 +26,6 @@ def test_nothing_seen_is_not_yes(audit: Audit, database: Path) -> None:
     assert (
         audit.run("run", "--db", database, "--fail-on", "no", "--", sys.executable, "-c", "").returncode == 0
     )
-
-
-def test_the_commands_own_failure_comes_first(
-    audit: Audit, upstream: list[str], database: Path, curl: str, without_mfa: str
-) -> None:
-    """The child's exit code wins over the report's, unless --exit-code report."""
-    script = f"{curl} -s -o /dev/null -H 'Authorization: Bearer {without_mfa}' {CUSTOMERS}; exit 7"
-    if os.name == "nt":
-        pytest.skip("the script is for a POSIX shell")
-    assert audit.run("run", "--db", database, *upstream, "--", "sh", "-c", script).returncode == 7
-    options = ("--exit-code", "report")
-    assert audit.run("run", "--db", database, *options, *upstream, "--", "sh", "-c", script).returncode == 1
 
 
 def test_stdin_and_stdout_are_the_commands(audit: Audit, database: Path) -> None:
@@ -175,11 +144,11 @@ def test_an_unusable_database_is_said_before_anything_runs(audit: Audit, tmp_pat
     text.write_text("not a database")
     damaged = tmp_path / "damaged.db"
     damaged.write_bytes(b"SQLite format 3\0" + b"\xff" * 4096)
-    for path, said in ((text, "is not an audit database"), (damaged, "cannot write the database")):
+    for path in (text, damaged):
         before = path.read_bytes()
         done = audit.run("run", "--db", path, "--", sys.executable, "-c", "")
         assert done.returncode == 2
-        assert said in done.stderr
+        assert f"{path} is not an audit database. Nothing was changed" in done.stderr
         assert "Traceback" not in done.stderr
         assert before == path.read_bytes()
     assert audit.run("run", "--db", tmp_path, "--", sys.executable, "-c", "").returncode == 2
