@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mfa_audit.errors import AuditError
 from mfa_audit.judging.verdicts import Answer
 from mfa_audit.reports import Period, Report
 from mfa_audit.store.ledger import Ledger
 from mfa_audit.store.reading import read_ledger, read_sessions
-from mfa_audit.store.recorder import Recorder
 from mfa_audit.summary import Settings, summarise
+
+if TYPE_CHECKING:  # a report alone starts faster without the event loop
+    from mfa_audit.store.recorder import Recorder
 
 EXIT_CODES: Final = {Answer.YES: 0, Answer.NO: 1, Answer.UNCLEAR: 3}
 
@@ -35,7 +37,7 @@ def report_on(databases: Sequence[Path], period: Period, settings: Settings | No
         []
         if start is None
         else [
-            read_ledger(path, start=start - _QUIET_SECONDS, end=start, without=without[path])
+            read_ledger(path, start=start - _QUIET_SECONDS, end=start, without=without[path], uses_only=True)
             for path in dict.fromkeys(databases)
         ]
     )

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from mfa_audit.coverage import cover
 from mfa_audit.judging.advice import advise
-from mfa_audit.judging.clients import Names, Tool, tool_of
+from mfa_audit.judging.clients import Client, Names, Tool, tool_of
 from mfa_audit.judging.history import Standing, stand, worst
 from mfa_audit.judging.people import NAMES, People
 from mfa_audit.judging.tokens import User
@@ -113,8 +113,13 @@ def summarise(
 def _gather(ledgers: Iterable[Ledger], settings: Settings) -> dict[tuple[Tool, str | None], _Group]:
     groups: dict[tuple[Tool, str | None], _Group] = {}
 
-    def group(client: Any, program: str | None) -> _Group:
-        tool = tool_of(client, settings.names)
+    tools: dict[Client, Tool] = {}
+    days: dict[str | float, str] = {}
+
+    def group(client: Client, program: str | None) -> _Group:
+        tool = tools.get(client)
+        if tool is None:
+            tool = tools[client] = tool_of(client, settings.names)
         return groups.setdefault((tool, program), _Group(tool, program))
 
     for ledger in ledgers:
@@ -123,7 +128,11 @@ def _gather(ledgers: Iterable[Ledger], settings: Settings) -> dict[tuple[Tool, s
         for count in ledger.operations:
             group(count.client, count.program).operations[str(count.label)] += count.calls
         for count in ledger.hours:
-            day = datetime.fromtimestamp(float(count.label), UTC).astimezone().date().isoformat()
+            day = days.get(count.label)
+            if day is None:
+                day = days[count.label] = (
+                    datetime.fromtimestamp(float(count.label), UTC).astimezone().date().isoformat()
+                )
             group(count.client, count.program).days[day] += count.calls
     return groups
 

@@ -57,6 +57,8 @@ class Judge:
     """
 
     def __init__(self, people: People = NAMES) -> None:
+        import jwt  # noqa: F401 - loaded now, so that no call waits for it, and by no report
+
         self.failures = 0
         self._people = people
         self._tokens: OrderedDict[bytes, Token] = OrderedDict()

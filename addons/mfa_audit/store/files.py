@@ -18,8 +18,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
-from sqlite_utils import Database
-
 from mfa_audit.errors import AuditError
 from mfa_audit.store import schema
 
@@ -91,20 +89,21 @@ def unusable(path: Path, error: Exception) -> AuditError:
 
 def _prepare(connection: sqlite3.Connection, path: Path, synchronous: Synchronous) -> None:
     version = _require_ours(connection, path, empty_is_ours=True)
-    db = Database(connection)
-    if version < schema.current_version():
+    if version < schema.VERSION:
+        from mfa_audit.store.migrations import migrate
+
         if version > 0:
-            backup(connection, path.with_name(f"{path.name}.before-v{schema.current_version()}"))
+            backup(connection, path.with_name(f"{path.name}.before-v{schema.VERSION}"))
         # Two recorders may start at once: the second waits here for the first, and finds nothing left to do.
         connection.execute("BEGIN IMMEDIATE")
         try:
             connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
-            schema.migrations.apply(db)
+            migrate(connection)
             connection.execute("COMMIT")
         except BaseException:
             connection.rollback()
             raise
-    db.enable_wal()
+    connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
@@ -145,13 +144,15 @@ def _query(path: Path, parameters: str, query: Callable[[sqlite3.Connection], Re
     uri = f"{path.absolute().as_uri()}?mode=ro{parameters}"
     with closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5)) as connection:
         version = _require_ours(connection, path, empty_is_ours=False)
-        if version == schema.current_version():
+        if version == schema.VERSION:
             connection.execute("PRAGMA temp_store = MEMORY")
             connection.execute("PRAGMA cache_size = -65536")
             return query(connection)
         with closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
             connection.backup(copy)
-            schema.migrations.apply(Database(copy))
+            from mfa_audit.store.migrations import migrate
+
+            migrate(copy)
             return query(copy)
 
 
@@ -195,7 +196,7 @@ def _require_ours(connection: sqlite3.Connection, path: Path, *, empty_is_ours: 
     if application != schema.APPLICATION_ID and (tables or not empty_is_ours):
         raise _foreign(path)
     version = schema.version(connection)
-    if version > schema.current_version():
+    if version > schema.VERSION:
         raise AuditError(
             f"{path} was written by a newer mfa-audit. Upgrade this one (pip install --upgrade mfa-audit), "
             "or name another database with --db."

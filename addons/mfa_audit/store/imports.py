@@ -92,7 +92,10 @@ class Importer:
         return added
 
     def add_requests(
-        self, rows: Iterable[tuple[float | None, str | None, str | None, str | None, User | None, str | None, bool | None]]
+        self,
+        rows: Iterable[
+            tuple[float | None, str | None, str | None, str | None, User | None, str | None, bool | None]
+        ],
     ) -> int:
         """Store rows of `partnerRequests`: time, request and correlation id, operation, user, app id, compliant.
 

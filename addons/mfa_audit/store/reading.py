@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from mfa_audit.judging.clients import Client, Tool, tool_of
 from mfa_audit.judging.history import Use
-from mfa_audit.judging.tokens import Form, User
+from mfa_audit.judging.tokens import NO_TOKEN, Form, User
 from mfa_audit.judging.verdicts import RULES_VERSION, Verdict, judge
 from mfa_audit.store import files, schema
 from mfa_audit.store.ledger import (
@@ -22,7 +22,7 @@ from mfa_audit.store.ledger import (
     UnreadConnections,
 )
 from mfa_audit.store.rows import NOT_FOLDED
-from mfa_audit.store.totals import DAY_MS, HOUR_MS
+from mfa_audit.store.totals import ADD_UP, DAY_MS, HOUR_MS
 
 
 def read_ledger(
@@ -32,13 +32,15 @@ def read_ledger(
     end: float | None = None,
     sessions: Sequence[str] | None = None,
     without: Sequence[str] = (),
+    uses_only: bool = False,
 ) -> Ledger:
     """What the database holds from `start` (included) to `end` (excluded), seconds since 1970 (UTC); None: open.
 
-    Only of the `sessions` with these UUIDs, and not of those in `without`. Bounds are exact to the millisecond
+    Only of the `sessions` with these UUIDs, and not of those in `without`; with `uses_only` no operations and hours,
+    which takes half the time. Bounds are exact to the millisecond
     where single calls are still kept; older ones are rounded outward to hours (`rounded`). Raises AuditError.
     """
-    wanted = _Wanted(path, start, end, sessions, without)
+    wanted = _Wanted(path, start, end, sessions, without, uses_only)
     return files.read(path, lambda connection: _Reading(connection, wanted).ledger())
 
 
@@ -60,13 +62,9 @@ class _Wanted(NamedTuple):
     end: float | None
     sessions: Sequence[str] | None
     without: Sequence[str]
+    uses_only: bool
 
 
-_SUMS: Final = (
-    "sum(calls) AS calls, sum(accepted) AS accepted, sum(blocked) AS blocked, sum(blocked_by_test) AS blocked_by_test,"
-    " sum(expired) AS expired, sum(server_compliant) AS server_compliant,"
-    " sum(server_non_compliant) AS server_non_compliant, min(first) AS first, max(last) AS last"
-)
 _CALL_AS_TOTAL: Final = (
     "SELECT session_id, client_id, program_id, token_id, 1 AS calls, flags & 1 AS accepted, flags >> 1 & 1 AS blocked,"
     " flags >> 2 & 1 AS blocked_by_test, flags >> 3 & 1 AS expired, flags >> 4 & 1 AS server_compliant,"
@@ -94,6 +92,9 @@ class _Reading:
         self.from_ms = None if wanted.start is None else round(wanted.start * 1000)
         self.to_ms = None if wanted.end is None else round(wanted.end * 1000)
         self.rounded = False
+        self._uses_only = wanted.uses_only
+        none = connection.execute("SELECT id FROM tokens WHERE key = ?", [NO_TOKEN.key]).fetchone()
+        self._no_token: int | None = none and none[0]
         self._choose_sessions(wanted.sessions, wanted.without)
         self._round_bounds()
         self._gather_uses()
@@ -124,8 +125,8 @@ class _Reading:
             uses=tuple(self._uses()),
             without_token=without_token,
             tokens=tokens,
-            operations=tuple(self._operations()),
-            hours=tuple(self._hours()),
+            operations=() if self._uses_only else tuple(self._operations()),
+            hours=() if self._uses_only else tuple(self._hours()),
             not_audited=tuple(self._not_audited()),
             sessions=tuple(self._sessions()),
             gaps=tuple(self._gaps()),
@@ -182,10 +183,17 @@ class _Reading:
             if edge_start is not None and edge_end is not None and edge_start < edge_end:
                 parts.append(_CALL_AS_TOTAL)
                 values += [edge_start, edge_end]
+        # By token first, since tokens come in the order of time: this takes half the time of a GROUP BY.
         self.connection.execute(
-            f"CREATE TEMP TABLE uses AS SELECT client_id, program_id, token_id, session_id, imported, {_SUMS}"  # noqa: S608
-            f" FROM ({' UNION ALL '.join(parts)}) JOIN temp.chosen ON chosen.id = session_id"
-            " GROUP BY client_id, program_id, token_id, session_id",
+            "CREATE TEMP TABLE uses (token_id, client_id, program_id, session_id, imported, calls, accepted, blocked,"
+            " blocked_by_test, expired, server_compliant, server_non_compliant, first, last,"
+            " PRIMARY KEY (token_id, client_id, program_id, session_id)) WITHOUT ROWID"
+        )
+        self.connection.execute(
+            "INSERT INTO temp.uses SELECT token_id, client_id, program_id, session_id, imported, calls, accepted,"  # noqa: S608
+            " blocked, blocked_by_test, expired, server_compliant, server_non_compliant, first, last"
+            f" FROM ({' UNION ALL '.join(parts)}) JOIN temp.chosen ON chosen.id = session_id WHERE true"
+            f" ON CONFLICT DO UPDATE SET {ADD_UP}",
             values,
         )
 
@@ -204,19 +212,19 @@ class _Reading:
                 "INSERT INTO temp.judged VALUES (?, ?, ?)", [identifier, verdict.value, reason]
             )
         self._tokens = (
-            "(SELECT id, user_id, form, issued, claims, verdict, reason FROM tokens)"
+            "tokens INDEXED BY tokens_facts"
             if not stale
-            else "(SELECT id, user_id, form, issued, claims, ifnull(judged.verdict, tokens.verdict) AS verdict,"
+            else "(SELECT id, user_id, form, issued, ifnull(judged.verdict, tokens.verdict) AS verdict,"
             " ifnull(judged.reason, tokens.reason) AS reason"
-            " FROM tokens LEFT JOIN temp.judged ON judged.token_id = tokens.id)"
+            " FROM tokens LEFT JOIN temp.judged ON judged.token_id = tokens.id) AS tokens"
         )
 
     def _count(self) -> tuple[int, int]:
         """Calls without a token, and different tokens."""
         return self.connection.execute(  # type: ignore[no-any-return]
-            "SELECT ifnull(sum(calls) FILTER (WHERE form = 'none'), 0),"
-            " count(DISTINCT token_id) FILTER (WHERE form <> 'none')"
-            " FROM temp.uses JOIN tokens ON tokens.id = token_id"
+            "SELECT ifnull(sum(calls) FILTER (WHERE token_id IS ?1), 0),"
+            " count(DISTINCT token_id) FILTER (WHERE token_id IS NOT ?1) FROM temp.uses",
+            [self._no_token],
         ).fetchone()
 
     def _uses(self) -> list[ClientUse]:
@@ -226,7 +234,7 @@ class _Reading:
             " min(ifnull(issued, uses.first)), max(ifnull(issued, uses.first)),"
             " min(uses.first), max(uses.last), sum(calls), sum(accepted), sum(blocked), sum(blocked_by_test),"
             " sum(expired), sum(server_compliant), sum(server_non_compliant)"
-            f" FROM temp.uses JOIN {self._tokens} AS tokens ON tokens.id = uses.token_id"
+            f" FROM temp.uses JOIN {self._tokens} ON tokens.id = uses.token_id"
             " WHERE form <> 'none' {where} GROUP BY {columns} {token}"
         )
         rows = self.connection.execute(query.format(columns=_KIND, where="", token="")).fetchall()
@@ -310,14 +318,13 @@ class _Reading:
         """Calls with a token by hour, for a chart; the edge hours whole."""
         first = -_FAR if self.from_ms is None else self.from_ms // HOUR_MS
         after = _FAR if self.to_ms is None else -(-self.to_ms // HOUR_MS)
-        none = self.connection.execute("SELECT id FROM tokens WHERE form = 'none'").fetchone()
         return [
             ClientCount(self._clients[client], self._programs[program], hour * HOUR_MS / 1000, calls)
             for client, program, hour, calls in self.connection.execute(
                 "SELECT client_id, program_id, hour, sum(calls) FROM totals"
                 " JOIN temp.chosen ON chosen.id = session_id"
                 " WHERE hour >= ? AND hour < ? AND token_id IS NOT ? GROUP BY client_id, program_id, hour",
-                [first, after, none and none[0]],
+                [first, after, self._no_token],
             )
         ]
 
