@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import API
+from clients import API
 from mfa_audit.sample_tokens import make_app_token, make_user_token
 from mfa_audit.standin import StandIn
 from processes import Audit

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import API
+from clients import API
 from processes import Audit
 
 CUSTOMERS = f"{API}/v1/customers"
