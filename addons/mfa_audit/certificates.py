@@ -48,6 +48,8 @@ ANDROID_FILE: Final = "mitmproxy-ca-cert.cer"
 WINDOWS_FILE: Final = "mitmproxy-ca-cert.p12"
 
 ORGANIZATION: Final = "mfa-audit"
+# What every authority may sign for; the rest of its hosts were asked for.
+OWN_HOSTS: Final = (*API_HOSTS, API_DOMAIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ def ensure(confdir: Path, hosts: Sequence[str] = ()) -> Authority:
     with _writing(confdir):
         _make_private_folder(confdir)
     with _locked(confdir):
-        kept = _load(confdir)
+        kept = load(confdir)
         soon = datetime.now(UTC) + timedelta(days=RENEW_DAYS)
         if kept is None or kept.hosts != _permitted(hosts) or kept.expires < soon:
             return create(confdir, hosts, days=KEPT_DAYS)
@@ -160,7 +162,7 @@ def ensure(confdir: Path, hosts: Sequence[str] = ()) -> Authority:
 
 def _permitted(hosts: Sequence[str]) -> tuple[str, ...]:
     further = {host.lower().rstrip(".") for host in hosts}
-    return (*API_HOSTS, API_DOMAIN, *sorted(further - {*API_HOSTS, API_DOMAIN}))
+    return (*OWN_HOSTS, *sorted(further - {*OWN_HOSTS}))
 
 
 def _sign(key: rsa.RSAPrivateKey, permitted: Sequence[str], days: int) -> x509.Certificate:
@@ -241,7 +243,7 @@ def _private_pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def _load(confdir: Path) -> Authority | None:
+def load(confdir: Path) -> Authority | None:
     """The authority in `confdir`, or None where there is none that can be used."""
     try:
         pem = (confdir / PRIVATE_FILE).read_bytes()
@@ -312,12 +314,14 @@ def _locked(confdir: Path) -> Iterator[None]:
     with _writing(confdir):
         file = (confdir / ".lock").open("wb")
     with file:
-        if sys.platform == "win32":
-            import msvcrt
+        with _writing(confdir):
+            if sys.platform == "win32":
+                import msvcrt
 
-            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-        else:
-            import fcntl
+                # Tries for ten seconds; making an authority takes less than one.
+                msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+            else:
+                import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_EX)
+                fcntl.flock(file, fcntl.LOCK_EX)
         yield

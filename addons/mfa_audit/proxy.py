@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn
@@ -85,6 +85,17 @@ class _Master(master.Master):
         self.ready.set()
 
 
+class _Talk(logging.Handler):
+    """Passes on what the addon and the recorder have to say."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._say(record.getMessage())
+
+
 class _StartLog(logging.Handler):
     """Keeps mitmproxy's error messages of the start; later ones may quote a request, and are never shown."""
 
@@ -112,14 +123,15 @@ def check_hosts(hosts: Sequence[str]) -> tuple[str, ...]:
 
 
 @contextlib.asynccontextmanager
-async def serve(settings: ProxySettings) -> AsyncIterator[Proxy]:
-    """A proxy that records for as long as the context lasts.
+async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIterator[Proxy]:
+    """A proxy that records for as long as the context lasts; `say` gets its warnings, such as lost rows.
 
     Raises AuditError before any traffic is taken: for an option that mitmproxy does not know or take, a port in
     use, an unusable database.
     """
-    log = _StartLog()
+    log, talk = _StartLog(), _Talk(say)
     logging.getLogger().addHandler(log)
+    logging.getLogger("mfa_audit").addHandler(talk)
     addon = PartnerCenterMfa(settings.kind)
     running: asyncio.Task[None] | None = None
     try:
@@ -137,6 +149,7 @@ async def serve(settings: ProxySettings) -> AsyncIterator[Proxy]:
             await _stop(machine, running)
         if addon.recorder is not None:
             addon.recorder.close()
+        logging.getLogger("mfa_audit").removeHandler(talk)
 
 
 def _configure(settings: ProxySettings, addon: PartnerCenterMfa) -> _Master:

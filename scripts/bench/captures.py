@@ -95,9 +95,9 @@ def _body(chance: random.Random, size: int) -> bytes:
 
 def write_flows(path: Path, count: int) -> None:
     """A flow file, by mitmproxy's own writer."""
-    from mitmproxy import http  # noqa: TID251
-    from mitmproxy.io import FlowWriter  # noqa: TID251
-    from mitmproxy.test import tflow  # noqa: TID251
+    from mitmproxy import http
+    from mitmproxy.io import FlowWriter
+    from mitmproxy.test import tflow
 
     with path.open("wb") as file:
         writer = FlowWriter(file)

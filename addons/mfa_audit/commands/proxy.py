@@ -89,7 +89,7 @@ async def _record(proxy_settings: ProxySettings, settings: Settings, quiet: bool
         stop.set()
 
     with signals_to(note):
-        async with serve(proxy_settings) as proxy:
+        async with serve(proxy_settings, say) as proxy:
             authority = proxy_settings.authority.certificate_file
             with running.announce(
                 proxy.host,

@@ -28,7 +28,7 @@ from mfa_audit.store.recorder import Recorder
 
 
 @click.command(
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    context_settings={"allow_interspersed_args": False},
     epilog="Example: mfa-audit run -- pwsh ./nightly-sync.ps1",
 )
 @click.option(
@@ -132,7 +132,7 @@ async def _run(
                     child.send_signal(number)
 
     with signals_to(pass_on):
-        async with serve(proxy_settings) as proxy:
+        async with serve(proxy_settings, say) as proxy:
             environment = child_environment(
                 os.environ,
                 proxy_url=proxy.url,

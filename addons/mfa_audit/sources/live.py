@@ -49,7 +49,7 @@ _RESPONSE: Final = {name.encode(): field for name, field in RESPONSE_HEADERS.ite
 _HOSTS_REMEMBERED: Final = 1_000
 # Seconds that the first call of a connection waits, at most, for the name of its program: finding it takes some
 # 13 ms, counted from the CONNECT, so that a call over a real network has it long before its answer.
-_PROGRAM_PATIENCE: Final = 0.050
+_PROGRAM_PATIENCE: Final = 0.100
 
 
 class _Asked(NamedTuple):
