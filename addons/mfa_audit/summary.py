@@ -127,7 +127,7 @@ def _gather(ledgers: Iterable[Ledger], settings: Settings) -> dict[tuple[Tool, s
             group(use.client, use.program).uses.append(use)
         for count in ledger.operations:
             group(count.client, count.program).operations[str(count.label)] += count.calls
-        for count in ledger.hours:
+        for count in ledger.days:
             day = days.get(count.label)
             if day is None:
                 day = days[count.label] = (

@@ -147,6 +147,7 @@ def _query(path: Path, parameters: str, query: Callable[[sqlite3.Connection], Re
         if version == schema.VERSION:
             connection.execute("PRAGMA temp_store = MEMORY")
             connection.execute("PRAGMA cache_size = -65536")
+            connection.execute("BEGIN")  # all that is read is of one moment
             return query(connection)
         with closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
             connection.backup(copy)

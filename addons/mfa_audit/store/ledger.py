@@ -26,7 +26,7 @@ class ClientUse:
 
 @dataclass(frozen=True, slots=True)
 class ClientCount:
-    """Calls of one client and program under a label: an operation, or a day (as its start, seconds since 1970)."""
+    """Calls of one client and program under a label: an operation, or a local day (as one of its hours, in seconds)."""
 
     client: Client
     program: str | None
@@ -93,7 +93,7 @@ class Ledger:
     without_token: int
     tokens: int
     operations: tuple[ClientCount, ...]
-    hours: tuple[ClientCount, ...]
+    days: tuple[ClientCount, ...]
     not_audited: tuple[UnreadConnections, ...]
     sessions: tuple[SessionFacts, ...]
     gaps: tuple[GapFacts, ...]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -36,7 +37,7 @@ def read_ledger(
 ) -> Ledger:
     """What the database holds from `start` (included) to `end` (excluded), seconds since 1970 (UTC); None: open.
 
-    Only of the `sessions` with these UUIDs, and not of those in `without`; with `uses_only` no operations and hours,
+    Only of the `sessions` with these UUIDs, and not of those in `without`; with `uses_only` no operations and days,
     which takes half the time. Bounds are exact to the millisecond
     where single calls are still kept; older ones are rounded outward to hours (`rounded`). Raises AuditError.
     """
@@ -66,13 +67,15 @@ class _Wanted(NamedTuple):
 
 
 _CALL_AS_TOTAL: Final = (
-    "SELECT session_id, client_id, program_id, token_id, 1 AS calls, flags & 1 AS accepted, flags >> 1 & 1 AS blocked,"
-    " flags >> 2 & 1 AS blocked_by_test, flags >> 3 & 1 AS expired, flags >> 4 & 1 AS server_compliant,"
-    " flags >> 5 & 1 AS server_non_compliant, at AS first, at AS last FROM calls WHERE at >= ? AND at < ?"
+    "SELECT token_id, client_id, program_id, session_id, imported, 1, flags & 1, flags >> 1 & 1, flags >> 2 & 1,"
+    " flags >> 3 & 1, flags >> 4 & 1, flags >> 5 & 1, at, at"
+    " FROM calls CROSS JOIN temp.chosen ON chosen.id = session_id WHERE at >= ? AND at < ?"
 )
 _TOTAL: Final = (
-    "SELECT session_id, client_id, program_id, token_id, calls, accepted, blocked, blocked_by_test, expired,"
-    " server_compliant, server_non_compliant, first, last FROM totals WHERE hour >= ? AND hour < ?"
+    "SELECT token_id, client_id, program_id, session_id, imported, calls, accepted, blocked, blocked_by_test,"
+    " expired, server_compliant, server_non_compliant, first, last"
+    # CROSS: SQLite is not to begin with the sessions, and to read all totals for each of them.
+    " FROM totals CROSS JOIN temp.chosen ON chosen.id = session_id WHERE hour >= ? AND hour < ?"
 )
 # Uses of one kind: the tokens in a group differ in nothing that judging looks at.
 _KIND: Final = (
@@ -107,13 +110,7 @@ class _Reading:
         }
         self._programs: dict[int, str | None] = dict(connection.execute("SELECT id, name FROM programs"))
         self._programs[schema.UNKNOWN_PROGRAM_ID] = None
-        self._users = {
-            identifier: User(tenant, object_id, name)
-            for identifier, tenant, object_id, name in connection.execute(
-                "SELECT id, tenant, object_id, name FROM users WHERE id IN"
-                " (SELECT user_id FROM tokens WHERE id IN (SELECT token_id FROM temp.uses))"
-            )
-        }
+        self._users: dict[int, User] = {}
 
     def ledger(self) -> Ledger:
         without_token, tokens = self._count()
@@ -126,7 +123,7 @@ class _Reading:
             without_token=without_token,
             tokens=tokens,
             operations=() if self._uses_only else tuple(self._operations()),
-            hours=() if self._uses_only else tuple(self._hours()),
+            days=() if self._uses_only else tuple(self._days()),
             not_audited=tuple(self._not_audited()),
             sessions=tuple(self._sessions()),
             gaps=tuple(self._gaps()),
@@ -171,30 +168,25 @@ class _Reading:
 
     def _gather_uses(self) -> None:
         """Add up, per client, program and token, the totals of whole hours and the calls of the two edges."""
-        first, after = self._hour_range()
-        parts, values = [], []
-        if first <= after:
-            parts.append(_TOTAL)
-            values += [first, after]
-            edges = [(self.from_ms, first * HOUR_MS), (after * HOUR_MS, self.to_ms)]
-        else:
-            edges = [(self.from_ms, self.to_ms)]
-        for edge_start, edge_end in edges:
-            if edge_start is not None and edge_end is not None and edge_start < edge_end:
-                parts.append(_CALL_AS_TOTAL)
-                values += [edge_start, edge_end]
-        # By token first, since tokens come in the order of time: this takes half the time of a GROUP BY.
         self.connection.execute(
             "CREATE TEMP TABLE uses (token_id, client_id, program_id, session_id, imported, calls, accepted, blocked,"
             " blocked_by_test, expired, server_compliant, server_non_compliant, first, last,"
             " PRIMARY KEY (token_id, client_id, program_id, session_id)) WITHOUT ROWID"
         )
+        first, after = self._hour_range()
+        if first <= after:
+            self._gather(_TOTAL, first, after)
+            edges = [(self.from_ms, first * HOUR_MS), (after * HOUR_MS, self.to_ms)]
+        else:
+            edges = [(self.from_ms, self.to_ms)]
+        for edge_start, edge_end in edges:
+            if edge_start is not None and edge_end is not None and edge_start < edge_end:
+                self._gather(_CALL_AS_TOTAL, edge_start, edge_end)
+
+    def _gather(self, source: str, start: int, end: int) -> None:
+        # Into a table with a key, since tokens come in the order of time: half the time of a GROUP BY.
         self.connection.execute(
-            "INSERT INTO temp.uses SELECT token_id, client_id, program_id, session_id, imported, calls, accepted,"  # noqa: S608
-            " blocked, blocked_by_test, expired, server_compliant, server_non_compliant, first, last"
-            f" FROM ({' UNION ALL '.join(parts)}) JOIN temp.chosen ON chosen.id = session_id WHERE true"
-            f" ON CONFLICT DO UPDATE SET {ADD_UP}",
-            values,
+            f"INSERT INTO temp.uses {source} ON CONFLICT DO UPDATE SET {ADD_UP}", [start, end]
         )
 
     def _judge_stale_tokens(self) -> None:
@@ -253,6 +245,7 @@ class _Reading:
                     [json.dumps(sorted({row[0] for row in group})), program, user],
                 )
         claims = self._claims({row[12] for row in kept})
+        self._users = self._find_users({row[2] for row in kept if row[2] is not None})
         return [self._use(row, claims) for row in kept]
 
     def _by_tool(
@@ -271,6 +264,13 @@ class _Reading:
             [json.dumps(sorted(tokens))],
         )
         return {identifier: json.loads(claims) for identifier, claims in found}
+
+    def _find_users(self, users: set[int]) -> dict[int, User]:
+        found = self.connection.execute(
+            "SELECT id, tenant, object_id, name FROM users WHERE id IN (SELECT value FROM json_each(?))",
+            [json.dumps(sorted(users))],
+        )
+        return {identifier: User(tenant, object_id, name) for identifier, tenant, object_id, name in found}
 
     def _use(self, row: tuple[Any, ...], claims: Mapping[int, Mapping[str, Any]]) -> ClientUse:
         client, program, user, form, verdict, reason, imported = row[:7]
@@ -314,19 +314,32 @@ class _Reading:
             )
         ]
 
-    def _hours(self) -> list[ClientCount]:
-        """Calls with a token by hour, for a chart; the edge hours whole."""
+    def _days(self) -> list[ClientCount]:
+        """Calls with a token by local day, the hours at the edges whole; labelled with their first hour."""
         first = -_FAR if self.from_ms is None else self.from_ms // HOUR_MS
         after = _FAR if self.to_ms is None else -(-self.to_ms // HOUR_MS)
         return [
             ClientCount(self._clients[client], self._programs[program], hour * HOUR_MS / 1000, calls)
             for client, program, hour, calls in self.connection.execute(
-                "SELECT client_id, program_id, hour, sum(calls) FROM totals"
-                " JOIN temp.chosen ON chosen.id = session_id"
-                " WHERE hour >= ? AND hour < ? AND token_id IS NOT ? GROUP BY client_id, program_id, hour",
+                "SELECT client_id, program_id, min(hour), sum(calls) FROM totals"  # noqa: S608
+                " CROSS JOIN temp.chosen ON chosen.id = session_id"
+                " WHERE hour >= ? AND hour < ? AND token_id IS NOT ?"
+                f" GROUP BY (hour * 3600 + {self._offset()}) / 86400, client_id, program_id",
                 [first, after, self._no_token],
             )
         ]
+
+    def _offset(self) -> str:
+        """The local zone's offset from UTC in seconds, as SQL over `hour`."""
+        first, last = self.connection.execute("SELECT min(hour), max(hour) FROM totals").fetchone()
+        cases, before = "", None
+        for hour in range(last or 0, (first or 0) - 1, -1):
+            offset = datetime.fromtimestamp(hour * HOUR_MS / 1000, UTC).astimezone().utcoffset()
+            seconds = int(offset.total_seconds()) if offset is not None else 0
+            if seconds != before:
+                before = seconds
+                cases = f"WHEN hour <= {hour} THEN {seconds} {cases}"
+        return f"CASE {cases} END"
 
     def _not_audited(self) -> list[UnreadConnections]:
         first = -_FAR if self.from_ms is None else self.from_ms
