@@ -20,7 +20,7 @@ from mfa_audit.audit import EXIT_CODES, report_on_recording
 from mfa_audit.browsers import Browser
 from mfa_audit.certificates import create
 from mfa_audit.commands import database_option, quiet_option
-from mfa_audit.commands.recording import recording_options, signals_to
+from mfa_audit.commands.recording import read_upstream, recording_options, signals_to
 from mfa_audit.commands.settings import names_option, read_settings, strict_option
 from mfa_audit.commands.terminal import print_report, say
 from mfa_audit.commands.watching import watch
@@ -28,6 +28,7 @@ from mfa_audit.errors import AuditError
 from mfa_audit.proxy import DEFAULT_HOST, ProxySettings, check_hosts, serve
 from mfa_audit.store.recorder import Recorder
 from mfa_audit.summary import Settings
+from mfa_audit.upstream import Route
 
 START_PAGE: Final = "https://partner.microsoft.com/dashboard"
 _BEFORE: Final = (
@@ -68,6 +69,8 @@ def command(
     validate: bool,
     enforce: bool,
     users: str,
+    synchronous: str,
+    upstream: str | None,
     extra: tuple[str, ...],
     names: Path | None,
     strict: bool,
@@ -91,7 +94,18 @@ def command(
     try:
         authority = create(folder / "authority", further)
         proxy_settings = ProxySettings(
-            "browse", database, authority, DEFAULT_HOST, 0, further, validate, enforce, users, extra
+            "browse",
+            database,
+            authority,
+            DEFAULT_HOST,
+            0,
+            further,
+            validate,
+            enforce,
+            users,
+            synchronous,
+            extra,
+            Route(upstream=read_upstream(upstream, extra)),
         )
         recorder = asyncio.run(
             _browse(browser, profile, url, proxy_settings, settings, headless=headless, quiet=quiet)
@@ -119,7 +133,7 @@ async def _browse(
 ) -> Recorder:
     stop = asyncio.Event()
     with signals_to(lambda _: stop.set()):
-        async with serve(proxy_settings) as proxy:
+        async with serve(proxy_settings, lambda text: say(text, quiet=quiet)) as proxy:
             authority = proxy_settings.authority
             browsers.prepare(browser, profile, proxy_url=proxy.url, authority=authority.certificate_file)
             line = browsers.arguments(
