@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +14,16 @@ from typing import Final, NoReturn
 
 from mitmproxy import addons, exceptions, master, options
 
+from mfa_audit import roots
 from mfa_audit.certificates import Authority
+from mfa_audit.environment import named_roots
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges import API_DOMAIN, API_HOSTS, HOST_NAME
+from mfa_audit.folders import write_private
 from mfa_audit.formats.printable import line
 from mfa_audit.sources.live import PartnerCenterMfa
 from mfa_audit.store.recorder import Recorder
+from mfa_audit.upstream import Route
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8080
@@ -54,6 +59,7 @@ class ProxySettings:
     users: str = "name"
     synchronous: str = "normal"
     extra: tuple[str, ...] = field(default=())
+    route: Route = field(default_factory=Route)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +174,8 @@ def _configure(settings: ProxySettings, addon: PartnerCenterMfa) -> _Master:
             # A leaf that copied names from the server's certificate would break the authority's constraints.
             upstream_cert=False,
             onboarding=False,
+            ssl_verify_upstream_trusted_ca=str(_write_roots(settings.authority.confdir)),
+            **settings.route.options(),
         )
         _set_extra(opts, settings.extra)
         opts.update(
@@ -181,6 +189,22 @@ def _configure(settings: ProxySettings, addon: PartnerCenterMfa) -> _Master:
     except exceptions.OptionsError as error:
         raise AuditError(line(str(error), 1_000)) from None
     return machine
+
+
+def _write_roots(confdir: Path) -> Path:
+    """The roots for the API's own certificate: what this machine's clients trust, a company's root included.
+
+    mitmproxy's default is Mozilla's list alone, which fails behind a company's inspecting proxy.
+    """
+    path = confdir / "upstream-roots.pem"
+    trusted = roots.to_pem([*named_roots(os.environ), *roots.of_system(), *roots.of_mozilla()])
+    try:
+        write_private(path, trusted)
+    except OSError as error:
+        raise AuditError(
+            f"cannot write {path} ({error.strerror or error}); make that folder writable."
+        ) from None
+    return path
 
 
 def _set_extra(opts: options.Options, extra: Sequence[str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
+import os
 import signal
 import sys
 from pathlib import Path
@@ -13,7 +15,7 @@ from mfa_audit import running
 from mfa_audit.audit import report_on_recording
 from mfa_audit.certificates import ensure
 from mfa_audit.commands import EXIT_INTERRUPTED, database_option, quiet_option
-from mfa_audit.commands.recording import read_listen, recording_options, signals_to
+from mfa_audit.commands.recording import read_listen, read_upstream, recording_options, signals_to
 from mfa_audit.commands.settings import names_option, read_settings, strict_option
 from mfa_audit.commands.terminal import print_report, say
 from mfa_audit.commands.watching import watch
@@ -21,6 +23,7 @@ from mfa_audit.folders import authority_folder
 from mfa_audit.proxy import DEFAULT_HOST, DEFAULT_PORT, ProxySettings, check_hosts, serve
 from mfa_audit.store.recorder import Recorder
 from mfa_audit.summary import Settings
+from mfa_audit.upstream import Route, check_listening, check_mode
 
 
 @click.command(epilog="Example: mfa-audit proxy --listen 127.0.0.1:8080")
@@ -30,6 +33,19 @@ from mfa_audit.summary import Settings
     show_default=True,
     metavar="HOST:PORT",
     help="Where to listen.",
+)
+@click.option(
+    "--proxy-auth",
+    metavar="USER:PASSWORD",
+    envvar="MFA_AUDIT_PROXY_AUTH",
+    help="What clients must give, or @FILE with htpasswd lines. Needed to listen beyond this machine.",
+)
+@click.option(
+    "--mode",
+    "modes",
+    multiple=True,
+    metavar="MODE",
+    help="A further way in: local:PROGRAM, socks5, transparent, reverse:URL or wireguard. Repeatable.",
 )
 @database_option()
 @recording_options
@@ -44,6 +60,9 @@ def command(
     enforce: bool,
     users: str,
     synchronous: str,
+    upstream: str | None,
+    proxy_auth: str | None,
+    modes: tuple[str, ...],
     extra: tuple[str, ...],
     names: Path | None,
     strict: bool,
@@ -57,6 +76,7 @@ def command(
     Exit codes: 0 after a normal stop, 130 after Ctrl-C twice, 2 wrong usage or failure.
     """
     host, port = read_listen(listen)
+    check_listening(host, proxy_auth)
     further = check_hosts(hosts)
     settings = read_settings(names, None, strict)
     proxy_settings = ProxySettings(
@@ -71,6 +91,7 @@ def command(
         users,
         synchronous,
         extra,
+        _read_route(modes, upstream, proxy_auth, extra),
     )
     recorder, aborted = asyncio.run(_record(proxy_settings, settings, quiet))
     if aborted:
@@ -78,6 +99,17 @@ def command(
     if not quiet:
         print_report(report_on_recording(recorder, settings), sys.stderr)
     return 0
+
+
+def _read_route(
+    modes: tuple[str, ...], upstream: str | None, proxy_auth: str | None, extra: tuple[str, ...]
+) -> Route:
+    version = tuple(
+        int(part) for part in importlib.metadata.version("mitmproxy").split(".")[:3] if part.isdigit()
+    )
+    root = os.geteuid() == 0 if hasattr(os, "geteuid") else True  # Windows asks by itself
+    checked = tuple(check_mode(mode, platform=sys.platform, version=version, root=root) for mode in modes)
+    return Route(checked, read_upstream(upstream, extra), proxy_auth)
 
 
 async def _record(proxy_settings: ProxySettings, settings: Settings, quiet: bool) -> tuple[Recorder, bool]:
