@@ -129,6 +129,58 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class MicrosoftApplication:
+    """An application in Microsoft's own lists: its calls, those with MFA, and those of them that we recorded too.
+
+    `failing`: Microsoft counts calls without MFA in the newest seven days of its lists.
+    """
+
+    application_id: str | None
+    name: str
+    calls: int
+    with_mfa: int
+    seen: int
+    failing: bool
+    users: tuple[str, ...]
+    last_seen: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class MicrosoftUser:
+    """Somebody who signed in or called without MFA, by Microsoft's list; when last."""
+
+    name: str
+    tenant: str | None
+    last_seen: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """A call that both saw, on which Microsoft's verdict is not that of the token we saw."""
+
+    at: datetime | None
+    request_id: str | None
+    operation: str | None
+    tool: str
+    program: str | None
+    user_agent: str | None
+    user: str | None
+    verdict: Verdict
+    microsoft_compliant: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Microsoft:
+    """What Microsoft's own lists say of the period; `seen` of its `calls` were recorded here too (by request id)."""
+
+    calls: int
+    seen: int
+    applications: tuple[MicrosoftApplication, ...]
+    users: tuple[MicrosoftUser, ...]
+    disagreements: tuple[Disagreement, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """All that a report says; `tools` and `quiet` worst first.
 
@@ -151,3 +203,4 @@ class Report:
     notes: tuple[str, ...]
     machine: str = ""
     account: str = ""
+    microsoft: Microsoft | None = None

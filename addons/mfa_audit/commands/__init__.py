@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("demo", "Show the whole job, offline, with made-up tokens."),
     "run": ("run", "Run a command through the recording proxy and judge its calls."),
     "proxy": ("proxy", "Record until Ctrl-C, then report."),
+    "import": ("import_", "Audit captures, and what Microsoft saw."),
     "report": ("report", "Say which tools call Partner Center without MFA."),
     "check": ("check", "Say Yes or No for one token."),
     "backup": ("backup", "Copy the database into one file, also while proxies write."),

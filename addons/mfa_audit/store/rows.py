@@ -144,6 +144,14 @@ class Rows:
             self._spots.add(spot)
         return True
 
+    def operation_id(self, name: str) -> int:
+        """The id of an operation, inserted when new. Raises sqlite3.Error."""
+        return self._named_id("operations", name)
+
+    def user_id(self, user: User | None) -> int | None:
+        """The id of a user, inserted when new. Raises sqlite3.Error."""
+        return self._user_id(user)
+
     def _remember(self, kind: str, value: Hashable, identifier: int) -> int:
         if len(self._ids) >= _REMEMBERED:
             self._ids.clear()

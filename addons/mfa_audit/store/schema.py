@@ -239,3 +239,44 @@ CREATE UNIQUE INDEX not_audited_identity ON not_audited (
         "blocked_calls",
         "SELECT * FROM calls_in_words WHERE blocked ORDER BY time DESC",
     )
+
+
+@migrations()
+def m002_captures(db: Database) -> None:
+    """What imports add: calls whose tokens were taken out of a capture, and Microsoft's own lists."""
+    create(
+        db,
+        """
+ALTER TABLE sessions ADD COLUMN sanitised INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE microsoft_requests (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    at INTEGER,
+    request_id TEXT,
+    correlation_id TEXT,
+    operation_id INTEGER REFERENCES operations (id),
+    user_id INTEGER REFERENCES users (id),
+    application_id TEXT,
+    mfa_compliant INTEGER
+);
+CREATE UNIQUE INDEX microsoft_requests_identity ON microsoft_requests (
+    ifnull(request_id, ''), ifnull(at, 0), ifnull(application_id, ''), ifnull(operation_id, 0), ifnull(user_id, 0)
+);
+CREATE TABLE microsoft_adoption (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    day INTEGER,
+    application_id TEXT NOT NULL,
+    mfa_requests INTEGER NOT NULL,
+    requests INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX microsoft_adoption_identity ON microsoft_adoption (application_id, ifnull(day, 0));
+CREATE TABLE microsoft_principals (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    user_id INTEGER NOT NULL REFERENCES users (id),
+    at INTEGER
+);
+CREATE UNIQUE INDEX microsoft_principals_identity ON microsoft_principals (user_id);
+""",
+    )
