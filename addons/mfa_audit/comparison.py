@@ -1,22 +1,20 @@
-"""Microsoft's own lists beside what was recorded: what Microsoft saw and we did not, and where the two disagree. Pure."""
+"""Microsoft's own lists beside what was recorded: what only Microsoft saw, and where the two disagree. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 from mfa_audit.judging.clients import KNOWN_APPS, Names, tool_of
 from mfa_audit.judging.people import People
-from mfa_audit.judging.verdicts import Verdict
-from mfa_audit.reports import Disagreement, Microsoft, MicrosoftApplication, MicrosoftUser
+from mfa_audit.reports import Match, Microsoft, MicrosoftApplication, MicrosoftUser
 from mfa_audit.store.ledger import Ledger, MicrosoftCall, MicrosoftDay
 
 _DAY: Final = 24 * 3600
 # Microsoft's lists show the last seven days. What failed in the seven days up to the newest row still does; what
 # failed earlier, and not since, was mended.
 _CURRENT_DAYS: Final = 7
-_MOST: Final = 1_000
 
 
 def compare(ledgers: Sequence[Ledger], names: Names | None, people: People) -> Microsoft | None:
@@ -30,9 +28,9 @@ def compare(ledgers: Sequence[Ledger], names: Names | None, people: People) -> M
             calls[key] = call
     days: dict[tuple[object, ...], MicrosoftDay] = {}
     for day in (day for fact in facts for day in fact.days):
-        key = (day.application_id, day.day)
-        if key not in days or days[key].requests < day.requests:
-            days[key] = day
+        date = (day.application_id, day.day)
+        if date not in days or days[date].requests < day.requests:
+            days[date] = day
     users = {principal for fact in facts for principal in fact.principals}
     if not (calls or days or users):
         return None
@@ -62,7 +60,7 @@ def compare(ledgers: Sequence[Ledger], names: Names | None, people: People) -> M
             MicrosoftUser(people.label(user), user.tenant, _time(at))
             for user, at in sorted(users, key=lambda one: (-(one[1] or 0), str(one[0])))
         ),
-        disagreements=tuple(_disagreements(calls.values(), names, people))[:_MOST],
+        matches=tuple(_matches(calls.values(), {row.application_id: row.name for row in rows}, names)),
     )
 
 
@@ -90,29 +88,44 @@ def _application(
         seen=sum(call.seen is not None for call in calls),
         failing=failing,
         users=tuple(sorted({people.label(call.user) for call in calls if call.user is not None})),
-        last_seen=_time(max([*times, *(day.day * _DAY for day in days if day.day is not None)], default=None)),
+        last_seen=_time(
+            max([*times, *(day.day * _DAY for day in days if day.day is not None)], default=None)
+        ),
     )
 
 
-def _disagreements(
-    calls: Iterable[MicrosoftCall], names: Names | None, people: People
-) -> Iterable[Disagreement]:
+def _matches(
+    calls: Iterable[MicrosoftCall], titles: Mapping[str | None, str], names: Names | None
+) -> list[Match]:
+    """Calls that both saw, grouped; disagreements first, then the most calls."""
+    groups: dict[tuple[object, ...], list[MicrosoftCall]] = {}
     for call in calls:
-        if call.seen is None or call.mfa_compliant is None:
-            continue
-        ours = {Verdict.COMPLIANT: True, Verdict.NON_COMPLIANT: False}.get(call.seen.verdict)
-        if ours is not None and ours != call.mfa_compliant:
-            yield Disagreement(
-                at=_time(call.at),
-                request_id=call.request_id,
-                operation=call.operation,
-                tool=tool_of(call.seen.client, names).name,
-                program=call.seen.program,
-                user_agent=call.seen.client.user_agent,
-                user=None if call.user is None else people.label(call.user),
-                verdict=call.seen.verdict,
-                microsoft_compliant=call.mfa_compliant,
+        if call.seen is not None:
+            key = (
+                call.application_id,
+                call.seen.client,
+                call.seen.program,
+                call.seen.verdict,
+                call.mfa_compliant,
             )
+            groups.setdefault(key, []).append(call)
+    matches = [
+        Match(
+            application=titles[group[0].application_id],
+            tool=tool_of(seen.client, names).name,
+            program=seen.program,
+            user_agent=seen.client.user_agent,
+            verdict=seen.verdict,
+            microsoft_compliant=group[0].mfa_compliant,
+            calls=len(group),
+            request_id=group[-1].request_id,
+        )
+        for group in groups.values()
+        if (seen := group[0].seen) is not None
+    ]
+    return sorted(
+        matches, key=lambda match: (not match.disagree, -match.calls, match.tool, match.program or "")
+    )
 
 
 def _day_of(call: MicrosoftCall) -> int:

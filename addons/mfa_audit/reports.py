@@ -155,18 +155,27 @@ class MicrosoftUser:
 
 
 @dataclass(frozen=True, slots=True)
-class Disagreement:
-    """A call that both saw, on which Microsoft's verdict is not that of the token we saw."""
+class Match:
+    """Calls that both Microsoft and we saw (by request id), of one kind.
 
-    at: datetime | None
-    request_id: str | None
-    operation: str | None
+    `verdict` is that of the tokens we saw, `microsoft_compliant` Microsoft's own (None: it does not say);
+    `disagree` where one says with MFA and the other without. `request_id` is that of one of the calls.
+    """
+
+    application: str
     tool: str
     program: str | None
     user_agent: str | None
-    user: str | None
     verdict: Verdict
-    microsoft_compliant: bool
+    microsoft_compliant: bool | None
+    calls: int
+    request_id: str | None
+
+    @property
+    def disagree(self) -> bool:
+        """Whether Microsoft's verdict is not that of the token."""
+        ours = {Verdict.COMPLIANT: True, Verdict.NON_COMPLIANT: False}.get(self.verdict)
+        return None not in (ours, self.microsoft_compliant) and ours != self.microsoft_compliant
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +186,12 @@ class Microsoft:
     seen: int
     applications: tuple[MicrosoftApplication, ...]
     users: tuple[MicrosoftUser, ...]
-    disagreements: tuple[Disagreement, ...]
+    matches: tuple[Match, ...]
+
+    @property
+    def disagreements(self) -> int:
+        """On how many calls Microsoft's verdict is not that of the token."""
+        return sum(match.calls for match in self.matches if match.disagree)
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,13 @@ def summarise(
     microsoft = compare(ledgers, settings.names, settings.people)
     sanitised = [session for session in sessions if session.sanitised and session.requests]
     answer, because = _answer(
-        tools, totals, not_audited, recording.lost, blind, _told_by_microsoft(microsoft), _told_of(sanitised)
+        tools,
+        totals,
+        not_audited,
+        lost=recording.lost,
+        blind=blind,
+        microsoft=_told_by_microsoft(microsoft),
+        sanitised=_told_of(sanitised),
     )
     shown = [session for session in sessions if session.requests or _overlaps(session, period)]
     return Report(
@@ -214,6 +220,7 @@ def _answer(
     tools: Sequence[ToolRow],
     totals: Totals,
     not_audited: Sequence[NotAudited],
+    *,
     lost: int,
     blind: bool,
     microsoft: Sequence[str],
@@ -265,7 +272,9 @@ def _told_of(sanitised: Sequence[SessionFacts]) -> list[str]:
         return []
     calls = sum(session.sanitised for session in sanitised)
     files = ", ".join(session.source or "a capture" for session in sanitised[:3])
-    return [f"{calls} {_plural(calls, 'call')} had the token taken out of the capture ({files}): export it again."]
+    return [
+        f"{calls} {_plural(calls, 'call')} had the token taken out of the capture ({files}): export it again."
+    ]
 
 
 def _of(count: int, total: int) -> str:

@@ -11,10 +11,10 @@ from typing import Final
 import click
 
 from mfa_audit.commands import EXIT_FAILED, database_option, quiet_option
+from mfa_audit.commands.imported import describe
 from mfa_audit.commands.terminal import say, wants_colour
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges import HOST_NAME
-from mfa_audit.commands.imported import describe
 from mfa_audit.formats.printable import line
 from mfa_audit.importing import import_capture
 from mfa_audit.judging.people import Mode, People
@@ -71,7 +71,7 @@ def command(
         for path, named in _find_files(files, recursive, database):
             try:
                 with captures.read(path, password, _check(hosts)) as capture:
-                    failed = not _import(capture, importer, people, quiet) and named or failed
+                    failed |= not _import(capture, importer, people, quiet) and named
             except NotACaptureError as error:
                 if named:
                     _complain(error)
@@ -80,7 +80,7 @@ def command(
                     foreign.append(line(str(path), 120))
             except AuditError as error:
                 _complain(error)
-                failed = failed or named
+                failed |= named
     if foreign:
         shown = ", ".join(foreign[:_FOREIGN_NAMED])
         more = f" and {len(foreign) - _FOREIGN_NAMED:,} more" if len(foreign) > _FOREIGN_NAMED else ""
@@ -108,13 +108,13 @@ def _check(hosts: Sequence[str]) -> tuple[str, ...]:
     names = tuple(host.lower().rstrip(".") for host in hosts)
     for name in names:
         if not HOST_NAME.fullmatch(name):
-            raise AuditError(f"--host {line(name)} is not a host's name. Give a DNS name without port or https://.")
+            raise AuditError(
+                f"--host {line(name)} is not a host's name. Give a DNS name without port or https://."
+            )
     return names
 
 
-def _find_files(
-    files: Sequence[str], recursive: bool, database: Path
-) -> Iterator[tuple[Path | None, bool]]:
+def _find_files(files: Sequence[str], recursive: bool, database: Path) -> Iterator[tuple[Path | None, bool]]:
     """The files to read, in order, and whether each was named; None is standard input."""
     for name in files:
         path = Path(name)
@@ -169,5 +169,3 @@ def _progress(capture: Capture, quiet: bool) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(line(capture.name, 40), total=capture.size)
         yield lambda: bar.update(task, completed=capture.position)
-
-

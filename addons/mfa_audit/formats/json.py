@@ -170,19 +170,20 @@ def _microsoft(found: Microsoft) -> dict[str, Any]:
         "users": [
             {"name": one.name, "tenant": one.tenant, "last_seen": _time(one.last_seen)} for one in found.users
         ],
-        "disagreements": [
+        "disagreements": found.disagreements,
+        "matches": [
             {
-                "at": _time(one.at),
-                "request_id": one.request_id,
-                "operation": one.operation,
+                "application": one.application,
                 "tool": one.tool,
                 "program": one.program,
                 "user_agent": one.user_agent,
-                "user": one.user,
                 "verdict": str(one.verdict),
                 "microsoft_compliant": one.microsoft_compliant,
+                "disagree": one.disagree,
+                "calls": one.calls,
+                "request_id": one.request_id,
             }
-            for one in found.disagreements
+            for one in found.matches
         ],
     }
 

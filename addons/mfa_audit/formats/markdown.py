@@ -53,6 +53,7 @@ def _lines(report: Report) -> Iterator[str]:
             yield f"- {words.microsoft_application(one, report.generated_at, markdown_code)}"
         told = (words.microsoft_users(report, markdown_code), words.microsoft_coverage(report))
         yield from (f"- {text}" for text in told if text)
+        yield from (f"- {words.microsoft_match(one, markdown_code)}" for one in report.microsoft.matches)
     if not report.tools:
         yield from _help(report)
     if report.recording.gaps:

@@ -12,7 +12,7 @@ from typing import Final
 
 from mfa_audit.formats.printable import count, day, days, duration, line, moment, share
 from mfa_audit.judging.verdicts import REASONS, Answer, Verdict
-from mfa_audit.reports import Gap, MicrosoftApplication, NotAudited, Report, Source, ToolRow
+from mfa_audit.reports import Gap, Match, MicrosoftApplication, NotAudited, Report, Source, ToolRow
 
 VERDICTS: Final = {
     Verdict.COMPLIANT: "With MFA",
@@ -162,16 +162,28 @@ def microsoft_coverage(report: Report) -> str:
     told = f"Of {count(found.calls, 'call')} that Microsoft lists, {found.seen:,} were recorded here"
     told += f" ({found.seen * 100 // found.calls}%)."
     if found.disagreements:
-        verb = "differs" if len(found.disagreements) == 1 else "differ"
-        told += f" On {count(len(found.disagreements), 'call')} Microsoft's verdict {verb} from the token's."
+        told += f" On {count(found.disagreements, 'call')} Microsoft's verdict is not the token's."
     return told
+
+
+def microsoft_match(one: Match, show: Show = name) -> str:
+    """Calls of one kind that both saw: "CIPP: 12 calls as Billing. Token: Without MFA. Microsoft: no word."."""
+    who = show(one.tool) if one.program is None else f"{show(one.program)} ({show(one.tool)})"
+    microsoft = {True: "with MFA", False: "without MFA", None: "no word"}[one.microsoft_compliant]
+    agent = f", {show(one.user_agent)}" if one.user_agent else ""
+    told = f"{who}{agent}: {count(one.calls, 'call')} as {show(one.application)}."
+    return f"{told} Token: {VERDICTS[one.verdict]}. Microsoft: {microsoft}{' - they disagree' if one.disagree else ''}."
 
 
 def microsoft_application(one: MicrosoftApplication, now: datetime, show: Show = name) -> str:
     """One application of Microsoft's lists: "Billing: 2 of 7 calls without MFA, dana@contoso.example, last 7 Nov"."""
     without = one.calls - one.with_mfa
     told = f"{show(one.name)}: "
-    told += f"{without:,} of {count(one.calls, 'call')} without MFA" if without else f"{count(one.calls, 'call')} with MFA"
+    told += (
+        f"{without:,} of {count(one.calls, 'call')} without MFA"
+        if without
+        else f"{count(one.calls, 'call')} with MFA"
+    )
     if without and not one.failing:
         told += ", none in the newest week"
     if one.seen:
@@ -192,7 +204,11 @@ def microsoft_unseen(report: Report) -> list[MicrosoftApplication]:
 def microsoft_users(report: Report, show: Show = name) -> str:
     """Who signed in without MFA by Microsoft's list; empty where nobody."""
     users = report.microsoft.users if report.microsoft else ()
-    return f"Without MFA by Microsoft's list of users: {listed([one.name for one in users], show=show)}." if users else ""
+    return (
+        f"Without MFA by Microsoft's list of users: {listed([one.name for one in users], show=show)}."
+        if users
+        else ""
+    )
 
 
 def headline(report: Report) -> str:
