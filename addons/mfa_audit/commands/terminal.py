@@ -35,6 +35,16 @@ def write(text: str, stream: TextIO) -> None:
     click.echo(text.encode(encoding, "replace").decode(encoding), file=stream, nl=False)
 
 
+def write_data(text: str) -> None:
+    """Write a report for programs to stdout, as UTF-8 and with the newlines that it has.
+
+    Text through Python's stdout would be in the console's code page, and on Windows with other newlines.
+    """
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8"))
+    sys.stdout.buffer.flush()
+
+
 def say(text: str, *, quiet: bool = False) -> None:
     """A line of talk on stderr."""
     if not quiet:
