@@ -25,6 +25,7 @@ from mfa_audit.commands.settings import names_option, read_settings, strict_opti
 from mfa_audit.commands.terminal import print_report, say
 from mfa_audit.commands.watching import watch
 from mfa_audit.errors import AuditError
+from mfa_audit.latest import LatestReport
 from mfa_audit.proxy import DEFAULT_HOST, ProxySettings, check_hosts, serve
 from mfa_audit.store.recorder import Recorder
 from mfa_audit.summary import Settings
@@ -158,7 +159,7 @@ async def _browse(
             except OSError as error:
                 raise AuditError(f"cannot start {browser.path}: {error.strerror}.") from None
             began = time.monotonic()
-            watching = asyncio.create_task(watch(proxy.recorder, settings, quiet=quiet))
+            watching = None if quiet else asyncio.create_task(watch(LatestReport(proxy.recorder, settings)))
             closed = asyncio.create_task(child.wait())
             stopped = asyncio.create_task(stop.wait())
             try:
@@ -167,7 +168,8 @@ async def _browse(
                     closed.done() and closed.result() != 0 and time.monotonic() - began < _SECONDS_TO_START
                 )
             finally:
-                watching.cancel()
+                if watching is not None:
+                    watching.cancel()
                 stopped.cancel()
                 await _end(child, closed)
     if failed:

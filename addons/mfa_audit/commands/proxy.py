@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.metadata
 import os
 import signal
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import click
@@ -15,11 +17,13 @@ from mfa_audit import running
 from mfa_audit.audit import report_on_recording
 from mfa_audit.certificates import ensure
 from mfa_audit.commands import EXIT_INTERRUPTED, database_option, quiet_option
+from mfa_audit.commands.live_table import show
 from mfa_audit.commands.recording import read_listen, read_upstream, recording_options, signals_to
 from mfa_audit.commands.settings import names_option, read_settings, strict_option
-from mfa_audit.commands.terminal import print_report, say
+from mfa_audit.commands.terminal import print_report, say, wants_colour
 from mfa_audit.commands.watching import watch
 from mfa_audit.folders import authority_folder
+from mfa_audit.latest import LatestReport
 from mfa_audit.proxy import DEFAULT_HOST, DEFAULT_PORT, ProxySettings, check_hosts, serve
 from mfa_audit.store.recorder import Recorder
 from mfa_audit.summary import Settings
@@ -92,6 +96,7 @@ def command(
         synchronous,
         extra,
         _read_route(modes, upstream, proxy_auth, extra),
+        page=True,
     )
     recorder, aborted = asyncio.run(_record(proxy_settings, settings, quiet))
     if aborted:
@@ -130,10 +135,31 @@ async def _record(proxy_settings: ProxySettings, settings: Settings, quiet: bool
                 database=proxy_settings.database,
                 hosts=proxy_settings.hosts,
             ):
-                say(f"Recording to {proxy_settings.database}", quiet=quiet)
-                say(f"Certificate authority: {authority}", quiet=quiet)
-                say(f"Listening at {proxy.url} - press Ctrl-C to stop and see the report.", quiet=quiet)
-                watching = asyncio.create_task(watch(proxy.recorder, settings, quiet=quiet))
-                await stop.wait()
-                watching.cancel()
+                latest = LatestReport(proxy.recorder, settings)
+                page = proxy.open_page(latest.read)
+                said = [
+                    f"Recording to {proxy_settings.database}",
+                    f"Certificate authority: {authority}",
+                    *([f"Report page: {page}"] if page else []),
+                    f"Listening at {proxy.url} - press Ctrl-C to stop and see the report.",
+                ]
+                if not quiet:
+                    for text in said:
+                        say(text)
+                async with _telling(latest, said, quiet=quiet):
+                    await stop.wait()
     return proxy.recorder, signals.count(signal.SIGINT) > 1
+
+
+@contextlib.asynccontextmanager
+async def _telling(latest: LatestReport, said: list[str], *, quiet: bool) -> AsyncIterator[None]:
+    """Tell what is seen for as long as the context lasts: in place on a terminal, else in lines."""
+    if quiet:
+        yield
+        return
+    telling = asyncio.create_task(show(latest, said) if wants_colour(sys.stderr) else watch(latest))
+    try:
+        yield
+    finally:
+        telling.cancel()
+        await asyncio.wait([telling])  # it takes its table off the screen before anything else is said
