@@ -99,6 +99,7 @@ class Endpoint:
 
     url: str
     calls: list[str] = field(default_factory=list)
+    heads: list[str] = field(default_factory=list)  # of each CONNECT, as it came
 
 
 @contextlib.contextmanager
@@ -111,6 +112,7 @@ def listening(hosts: dict[str, ssl.SSLContext], *, clock: float = 0) -> Iterator
         with contextlib.suppress(OSError), connection:
             connection.settimeout(20)
             head = _head(connection)
+            endpoint.heads.append(head.decode())
             host = head.split(b" ")[1].rsplit(b":", 1)[0].decode()
             if not head.startswith(b"CONNECT ") or host not in hosts:
                 connection.sendall(b"HTTP/1.1 502 Unknown\r\nContent-Length: 0\r\n\r\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from mfa_audit.judging.verdicts import Answer
 from mfa_audit.reports import Period, Report
 from mfa_audit.store.ledger import Ledger
 from mfa_audit.store.reading import read_ledger, read_sessions
+from mfa_audit.store.sessions import this_account
 from mfa_audit.summary import Settings, summarise
 
 if TYPE_CHECKING:  # a report alone starts faster without the event loop
@@ -41,7 +43,7 @@ def report_on(databases: Sequence[Path], period: Period, settings: Settings | No
             for path in dict.fromkeys(databases)
         ]
     )
-    return summarise(ledgers, _used(period, ledgers), now=now, before=before, settings=settings)
+    return _signed(summarise(ledgers, _used(period, ledgers), now=now, before=before, settings=settings))
 
 
 def report_on_recording(recorder: Recorder, settings: Settings | None = None) -> Report:
@@ -55,14 +57,21 @@ def report_on_recording(recorder: Recorder, settings: Settings | None = None) ->
             calls_out_of_reach += one.calls
     ledgers.append(read_ledger(last.path, sessions=[last.uuid]))
     stored = sum(session.lost for ledger in ledgers for session in ledger.sessions)
-    return summarise(
-        ledgers,
-        Period(datetime.fromtimestamp(recorder.session.started, UTC), None),
-        now=time.time(),
-        own=True,
-        unsaved=max(0, recorder.lost - stored) + calls_out_of_reach,
-        settings=settings,
+    return _signed(
+        summarise(
+            ledgers,
+            Period(datetime.fromtimestamp(recorder.session.started, UTC), None),
+            now=time.time(),
+            own=True,
+            unsaved=max(0, recorder.lost - stored) + calls_out_of_reach,
+            settings=settings,
+        )
     )
+
+
+def _signed(report: Report) -> Report:
+    """The report with where and as whom it is made."""
+    return replace(report, machine=platform.node(), account=this_account())
 
 
 def _doubles(databases: Sequence[Path]) -> dict[Path, list[str]]:

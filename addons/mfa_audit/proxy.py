@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +14,17 @@ from typing import Final, NoReturn
 
 from mitmproxy import addons, exceptions, master, options
 
+from mfa_audit import roots
 from mfa_audit.certificates import Authority
+from mfa_audit.environment import named_roots
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges import API_DOMAIN, API_HOSTS, HOST_NAME
+from mfa_audit.folders import write_private
 from mfa_audit.formats.printable import line
 from mfa_audit.sources.live import PartnerCenterMfa
+from mfa_audit.sources.live_page import LivePage, Read
 from mfa_audit.store.recorder import Recorder
+from mfa_audit.upstream import Route
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8080
@@ -41,7 +47,10 @@ _RESERVED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ProxySettings:
-    """How to record. `kind` as in Session; port 0 takes a free one; `extra` are NAME=VALUE for mitmproxy's options."""
+    """How to record. `kind` as in Session; port 0 takes a free one; `extra` are NAME=VALUE for mitmproxy's options.
+
+    `page`: with a live report page, which `Proxy.open_page` opens.
+    """
 
     kind: str
     database: Path
@@ -54,6 +63,8 @@ class ProxySettings:
     users: str = "name"
     synchronous: str = "normal"
     extra: tuple[str, ...] = field(default=())
+    route: Route = field(default_factory=Route)
+    page: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +74,16 @@ class Proxy:
     host: str
     port: int
     recorder: Recorder
+    addresses: tuple[tuple[str, int], ...] = ()
+    page: LivePage | None = None
+
+    def open_page(self, read: Read) -> str | None:
+        """Show the reports that `read` gives on the proxy's own port, and through it under the page's name.
+
+        The address that opens the page, secret included; None where there is to be no page, which is so whenever
+        others than this machine reach the proxy.
+        """
+        return None if self.page is None else self.page.open(self.addresses, read)
 
     @property
     def url(self) -> str:
@@ -133,16 +154,17 @@ async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIte
     logging.getLogger().addHandler(log)
     logging.getLogger("mfa_audit").addHandler(talk)
     addon = PartnerCenterMfa(settings.kind)
+    page = LivePage() if settings.page else None
     running: asyncio.Task[None] | None = None
     try:
-        machine = _configure(settings, addon)
+        machine = _configure(settings, [addon] if page is None else [addon, page])
         _mute()
         running = asyncio.create_task(machine.run())
         await _wait_until_ready(machine, running, log, settings)
-        address = machine.addons.get("proxyserver").listen_addrs()[0]
+        addresses = tuple((one[0], one[1]) for one in machine.addons.get("proxyserver").listen_addrs())
         logging.getLogger().removeHandler(log)
         assert addon.recorder is not None  # noqa: S101 - configuring opened it, or raised
-        yield Proxy(address[0], address[1], addon.recorder)
+        yield Proxy(*addresses[0], addon.recorder, addresses, page)
     finally:
         logging.getLogger().removeHandler(log)
         if running is not None:
@@ -152,11 +174,11 @@ async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIte
         logging.getLogger("mfa_audit").removeHandler(talk)
 
 
-def _configure(settings: ProxySettings, addon: PartnerCenterMfa) -> _Master:
+def _configure(settings: ProxySettings, ours: Sequence[object]) -> _Master:
     opts = options.Options()
     machine = _Master(opts)
-    # Ours first: it must see each request before any addon that reroutes or rewrites it.
-    machine.addons.add(addon, *addons.default_addons())
+    # Ours first: they must see each request before any addon that reroutes or rewrites it.
+    machine.addons.add(*ours, *addons.default_addons())
     try:
         opts.update(
             confdir=str(settings.authority.confdir),
@@ -168,6 +190,8 @@ def _configure(settings: ProxySettings, addon: PartnerCenterMfa) -> _Master:
             # A leaf that copied names from the server's certificate would break the authority's constraints.
             upstream_cert=False,
             onboarding=False,
+            ssl_verify_upstream_trusted_ca=str(_write_roots(settings.authority.confdir)),
+            **settings.route.options(),
         )
         _set_extra(opts, settings.extra)
         opts.update(
@@ -181,6 +205,22 @@ def _configure(settings: ProxySettings, addon: PartnerCenterMfa) -> _Master:
     except exceptions.OptionsError as error:
         raise AuditError(line(str(error), 1_000)) from None
     return machine
+
+
+def _write_roots(confdir: Path) -> Path:
+    """The roots for the API's own certificate: what this machine's clients trust, a company's root included.
+
+    mitmproxy's default is Mozilla's list alone, which fails behind a company's inspecting proxy.
+    """
+    path = confdir / "upstream-roots.pem"
+    trusted = roots.to_pem([*named_roots(os.environ), *roots.of_system(), *roots.of_mozilla()])
+    try:
+        write_private(path, trusted)
+    except OSError as error:
+        raise AuditError(
+            f"cannot write {path} ({error.strerror or error}); make that folder writable."
+        ) from None
+    return path
 
 
 def _set_extra(opts: options.Options, extra: Sequence[str]) -> None:

@@ -22,6 +22,7 @@ from mfa_audit.folders import default_database
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("demo", "Show the whole job, offline, with made-up tokens."),
     "run": ("run", "Run a command through the recording proxy and judge its calls."),
+    "browse": ("browse", "Record a browser of its own, then report."),
     "proxy": ("proxy", "Record until Ctrl-C, then report."),
     "import": ("import_", "Audit captures, and what Microsoft saw."),
     "report": ("report", "Say which tools call Partner Center without MFA."),

@@ -71,7 +71,7 @@ def command(
         for path, named in _find_files(files, recursive, database):
             try:
                 with captures.read(path, password, _check(hosts)) as capture:
-                    failed = (not _import(capture, importer, people, quiet) and named) or failed
+                    failed |= not _import(capture, importer, people, quiet) and named
             except NotACaptureError as error:
                 if named:
                     _complain(error)
@@ -80,7 +80,7 @@ def command(
                     foreign.append(line(str(path), 120))
             except AuditError as error:
                 _complain(error)
-                failed = failed or named
+                failed |= named
     if foreign:
         shown = ", ".join(foreign[:_FOREIGN_NAMED])
         more = f" and {len(foreign) - _FOREIGN_NAMED:,} more" if len(foreign) > _FOREIGN_NAMED else ""

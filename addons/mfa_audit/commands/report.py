@@ -12,7 +12,7 @@ from mfa_audit.audit import EXIT_CODES, report_on
 from mfa_audit.commands import database_option, quiet_option
 from mfa_audit.commands.output import open_in_browser, write_file
 from mfa_audit.commands.settings import names_option, read_settings, strict_option, users_option
-from mfa_audit.commands.terminal import print_report, say, write
+from mfa_audit.commands.terminal import print_report, say, write_data
 from mfa_audit.folders import default_database
 from mfa_audit.formats import FORMATS, render
 from mfa_audit.judging.verdicts import Answer
@@ -82,7 +82,7 @@ def command(
     elif format_ == "table":
         print_report(report, sys.stdout)
     else:
-        write(render(format_, report), sys.stdout)
+        write_data(render(format_, report))
     if report.answer is Answer.UNCLEAR and fail_on == "no":
         return 0
     return EXIT_CODES[report.answer]

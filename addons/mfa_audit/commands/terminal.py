@@ -43,6 +43,16 @@ def write(text: str, stream: TextIO) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # else its flush at the end fails again
 
 
+def write_data(text: str) -> None:
+    """Write a report for programs to stdout, as UTF-8 and with the newlines that it has.
+
+    Text through Python's stdout would be in the console's code page, and on Windows with other newlines.
+    """
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8"))
+    sys.stdout.buffer.flush()
+
+
 def say(text: str, *, quiet: bool = False) -> None:
     """A line of talk on stderr."""
     if not quiet:

@@ -1,22 +1,20 @@
-"""What `proxy` says while it runs: a line per newly seen tool and per changed verdict."""
+"""What `proxy` says into a pipe or a file while it runs: a line per newly seen tool and per changed verdict."""
 
 from __future__ import annotations
 
 import asyncio
-import time
+import contextlib
+from typing import Final
 
-from mfa_audit.audit import report_on_recording
 from mfa_audit.commands.terminal import say
 from mfa_audit.errors import AuditError
 from mfa_audit.formats.printable import line
 from mfa_audit.formats.words import VERDICTS
 from mfa_audit.judging.verdicts import REASONS, Verdict
+from mfa_audit.latest import LatestReport
 from mfa_audit.reports import Report, ToolRow
-from mfa_audit.store.recorder import Recorder
-from mfa_audit.summary import Settings
 
-_PAUSE = 1.0  # seconds between two looks, at least
-_SHARE = 0.05  # of the time may go into looking
+_PAUSE: Final = 1.0  # seconds between two looks
 
 
 class Watch:
@@ -51,17 +49,12 @@ def _line(row: ToolRow, before: Verdict | None) -> str:
     return f"{verdict}: {line(row.title)}" + (f" - {why}" if why else "")
 
 
-async def watch(recorder: Recorder, settings: Settings, *, quiet: bool) -> None:
-    """Say what is new until cancelled. Reads the recording's own report, so that no verdict is passed twice."""
+async def watch(latest: LatestReport) -> None:
+    """Say what is new until cancelled."""
     seen = Watch()
-    pause = _PAUSE
-    while not quiet:
-        await asyncio.sleep(pause)
-        started = time.monotonic()
-        try:
-            report = await asyncio.to_thread(report_on_recording, recorder, settings)
-        except AuditError:
-            continue  # locked or gone for a moment: the recorder says so itself
-        for text in seen.lines(report):
-            say(text)
-        pause = max(_PAUSE, (time.monotonic() - started) / _SHARE)
+    while True:
+        await asyncio.sleep(_PAUSE)
+        # Locked or gone for a moment: the recorder says so itself.
+        with contextlib.suppress(AuditError):
+            for text in seen.lines(await latest.read()):
+                say(text)

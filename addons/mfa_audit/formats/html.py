@@ -12,12 +12,13 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cache
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from mfa_audit import __version__
 from mfa_audit.formats import words
@@ -33,14 +34,42 @@ _MOST_DAYS: Final = 90
 def render(report: Report, *, width: int = 80, colour: bool = False) -> str:
     """The report as a whole HTML document, the same whatever `width` and `colour` are."""
     environment = _environment()
-    style = environment.get_template("report.css").render()
-    page = environment.get_template("report.html").render(**_names(report), style_hash=_hash(style))
+    page = environment.get_template("report.html").render(**_names(report), policy=_policy())
     return f"{page}\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The page while the proxy runs: `main` is its `<main>` element, with which it renews itself every few seconds.
+
+    `policy` is the Content-Security-Policy that the document must be sent with.
+    """
+
+    document: str
+    main: str
+    policy: str
+
+
+def render_live(report: Report) -> Live:
+    """The report for a browser that can ask for it again; the same text for a whole minute in which nothing comes."""
+    report = replace(report, generated_at=report.generated_at.replace(second=0, microsecond=0))
+    script = _environment().get_template("live.js").render()
+    policy = f"{_policy()}; script-src '{_hash(script)}'; connect-src 'self'; frame-ancestors 'none'"
+    document = _environment().get_template("live.html").render(**_names(report))
+    return Live(f"{document}\n", render_main(report), policy)
 
 
 def render_main(report: Report) -> str:
     """The `<main>` element alone, for a page that renews it: a tool's element keeps its id."""
     return _environment().get_template("main.html").render(**_names(report))
+
+
+def _policy() -> Markup:
+    """This file's own style, by its hash, and nothing else. Markup, since it is our own text with quotes in it."""
+    style = _hash(_environment().get_template("report.css").render())
+    return Markup(  # noqa: S704 - nothing in it comes from outside
+        f"default-src 'none'; style-src '{style}'; img-src data:; base-uri 'none'; form-action 'none'"
+    )
 
 
 def _hash(text: str) -> str:

@@ -70,3 +70,13 @@ def add_options(loader: Loader) -> None:
     )
     loader.add_option("mfa_audit_keep_calls", int, 90, "Days to keep single calls.")
     loader.add_option("mfa_audit_keep_totals", int, 400, "Days to keep hourly totals.")
+
+
+def add_page_option(loader: Loader) -> None:
+    """Tell mitmproxy of the option of the live page, which `mfa-audit proxy` alone has."""
+    loader.add_option(
+        "mfa_audit_page",
+        str,
+        "mfa.audit",
+        "The name of the live report page for browsers that use this proxy. Empty: no page.",
+    )

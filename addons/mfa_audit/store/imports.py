@@ -1,4 +1,4 @@
-"""Writing what was recorded elsewhere: calls of captures, each once however often it is imported, and Microsoft's lists.
+"""Writing what was recorded elsewhere: calls of captures, each once, and Microsoft's own lists.
 
 A call is known again by its import key: token, operation, MS-RequestId, start to the millisecond, and its ordinal
 among equals in its file. The operation stands for the URL, of which nothing may be kept, not even a hash: the names
@@ -230,7 +230,8 @@ class _Matcher:
         if seen.request_id is None:
             return False
         found = self._connection.execute(
-            "SELECT calls.id FROM calls JOIN tokens ON tokens.id = token_id JOIN operations ON operations.id = operation_id"
+            "SELECT calls.id FROM calls JOIN tokens ON tokens.id = token_id"
+            " JOIN operations ON operations.id = operation_id"
             " WHERE at BETWEEN ? AND ? AND import_key IS NULL AND request_id = ? AND tokens.key = ?"
             " AND operations.name = ? ORDER BY abs(at - ?)",
             [at - SAME_CALL_MS, at + SAME_CALL_MS, seen.request_id, seen.token.key, seen.operation, at],

@@ -22,6 +22,7 @@ from mfa_audit.store.ledger import (
     SessionFacts,
     UnreadConnections,
 )
+from mfa_audit.store.microsoft import read_facts
 from mfa_audit.store.rows import NOT_FOLDED
 from mfa_audit.store.totals import ADD_UP, DAY_MS, HOUR_MS
 
@@ -127,6 +128,7 @@ class _Reading:
             not_audited=tuple(self._not_audited()),
             sessions=tuple(self._sessions()),
             gaps=tuple(self._gaps()),
+            microsoft=read_facts(self.connection, self.from_ms, self.to_ms, self._clients, self._programs),
         )
 
     def _choose_sessions(self, wanted: Sequence[str] | None, without: Sequence[str]) -> None:
@@ -381,13 +383,14 @@ class _Reading:
                 programs_denied=denied,
                 folded=folded,
                 requests=requests,
+                sanitised=sanitised,
             )
             for (
                 uuid, kind, source, sha256, machine, account, version, started, last_beat, ended, ended_how,
-                validate, enforce, lost, denied, folded, requests,
+                validate, enforce, lost, denied, folded, sanitised, requests,
             ) in self.connection.execute(
                 "SELECT uuid, kind, source, sha256, machine, account, version, started, last_beat, ended, ended_how,"
-                " validate, enforce, lost, programs_denied, folded,"
+                " validate, enforce, lost, programs_denied, folded, sanitised,"
                 " ifnull(requests, 0) FROM sessions JOIN temp.chosen USING (id) LEFT JOIN"
                 " (SELECT session_id, sum(calls) AS requests FROM temp.uses GROUP BY session_id)"
                 " ON session_id = sessions.id ORDER BY started"

@@ -17,7 +17,8 @@ from mfa_audit import __version__
 BEAT: Final = 10
 
 
-def _account() -> str:
+def this_account() -> str:
+    """The name of the account that this process runs as, or `unknown`."""
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):  # a service account without a name
@@ -36,7 +37,7 @@ class Session:
     enforce: bool = False
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
     machine: str = field(default_factory=platform.node)
-    account: str = field(default_factory=_account)
+    account: str = field(default_factory=this_account)
 
     @property
     def name(self) -> str:
