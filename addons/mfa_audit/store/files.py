@@ -77,6 +77,11 @@ def open_for_writing(path: Path, *, synchronous: Synchronous = "NORMAL") -> sqli
     return connection
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Whether the database refuses everything now (locked, full, damaged), rather than one row."""
+    return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
+
+
 def is_damage(error: BaseException) -> bool:
     """Whether SQLite says that the file is broken or no database at all, so that trying again is useless."""
     code = getattr(error, "sqlite_errorcode", None)
