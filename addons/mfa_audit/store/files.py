@@ -176,6 +176,18 @@ def _state(path: Path) -> tuple[int, int, int, int]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
+def checkpoint(path: Path) -> None:
+    """Move a write-ahead log of more than 4 MB into the file, without waiting for anybody.
+
+    Raises OSError, sqlite3.Error.
+    """
+    if path.with_name(path.name + "-wal").stat().st_size > 4_000_000:
+        uri = f"{path.absolute().as_uri()}?mode=rw"  # never makes a file
+        with closing(sqlite3.connect(uri, uri=True, timeout=1)) as connection:
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
 def backup(source: sqlite3.Connection, target: Path) -> None:
     """Copy the whole database into one new private file, also while others write to it.
 

@@ -396,13 +396,5 @@ class Recorder:
     def _checkpoint_until_closed(self) -> None:
         """Move the write-ahead log into the file, apart from the writer, since that waits for the disk."""
         while not self._closed.wait(_CHECKPOINT):
-            path = self.path
-            log = path.with_name(path.name + "-wal")
-            uri = f"{path.absolute().as_uri()}?mode=rw"  # never makes a file
-            try:
-                if log.stat().st_size > 4_000_000:
-                    with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=1)) as connection:
-                        connection.execute("PRAGMA wal_autocheckpoint = 0")
-                        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            except (OSError, sqlite3.Error):
-                continue  # the writer meets the same trouble and says so
+            with contextlib.suppress(OSError, sqlite3.Error):  # the writer meets the same trouble and says so
+                files.checkpoint(self.path)
