@@ -152,7 +152,7 @@ class _Reading:
         (oldest_hour,) = self.connection.execute("SELECT min(hour) FROM totals").fetchone()
         if oldest_hour is None:
             return
-        complete_from = _FAR if oldest_call is None else oldest_call // HOUR_MS + 1
+        complete_from = _FAR if oldest_call is None else self._first_complete_hour(oldest_call // HOUR_MS)
         if oldest_call is not None and oldest_call // HOUR_MS == oldest_hour:
             return  # nothing has been deleted yet
         if self.from_ms is not None and self.from_ms % HOUR_MS and self.from_ms // HOUR_MS < complete_from:
@@ -161,6 +161,14 @@ class _Reading:
         if self.to_ms is not None and self.to_ms % HOUR_MS and self.to_ms // HOUR_MS < complete_from:
             self.to_ms += -self.to_ms % HOUR_MS
             self.rounded = True
+
+    def _first_complete_hour(self, hour: int) -> int:
+        """`hour`, that of the oldest call, if all of its calls are still there, else the one after it."""
+        (calls,) = self.connection.execute(
+            "SELECT count(*) FROM calls WHERE at < ?", [(hour + 1) * HOUR_MS]
+        ).fetchone()
+        (total,) = self.connection.execute("SELECT sum(calls) FROM totals WHERE hour = ?", [hour]).fetchone()
+        return hour if calls == total else hour + 1
 
     def _hour_range(self) -> tuple[int, int]:
         """The whole hours inside the bounds."""
