@@ -36,7 +36,7 @@ def test_misbehaving_clients_cost_nobody_anything(
         slow.tls.sendall(bytes([letter]))
     half = Connection(port, authority)
     half.send(with_mfa, path="/v1/invoices")
-    half.raw.shutdown(socket.SHUT_WR)
+    half.tls.shutdown(socket.SHUT_WR)
     reset = Connection(port, authority)
     reset.send(with_mfa, path="/v1/orders?delay=5")
     time.sleep(0.5)
@@ -48,7 +48,7 @@ def test_misbehaving_clients_cost_nobody_anything(
     began = time.perf_counter()
     assert [200] * 20 == [good.call(with_mfa) for _ in range(20)]
     assert time.perf_counter() - began < 5
-    slow.raw.close()
+    slow.tls.close()
     time.sleep(0.5)
     done = running.stop()
     assert 0 == done.returncode
@@ -84,7 +84,7 @@ def test_two_thousand_connections(proxy: tuple[Running, int, Path], database: Pa
     opened = [Connection(port, authority) for _ in range(MANY)]
     assert {200} == {one.call(with_mfa) for one in opened}
     for one in opened:
-        one.raw.close()
+        one.tls.close()
     done = running.stop()
     assert 0 == done.returncode
     assert [(MANY,)] == query(database, "SELECT count(*) FROM calls")

@@ -138,7 +138,7 @@ def test_a_proxy_with_open_connections_stops(
     assert [("stopped",)] == query(database, "SELECT ended_how FROM sessions")
     with pytest.raises(OSError, match="refused"):
         Connection(port, authority)
-    idle.raw.close()
+    idle.tls.close()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
