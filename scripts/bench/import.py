@@ -61,7 +61,10 @@ def measure(script: str, *arguments: object) -> tuple[float, float]:
     """Seconds and peak MB of a Python process that runs the script."""
     begun = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-c", PEAK + script, *map(str, arguments)], stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, "-c", PEAK + script, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     )
     return time.perf_counter() - begun, float(done.stdout.split()[-1])
 
@@ -77,14 +80,19 @@ def main() -> None:
         for format_, function in FORMATS.items():
             path = Path(folder, f"calls.{format_}")
             subprocess.run(
-                [sys.executable, "-c", WRITE, function, str(path), str(count)], check=True, cwd=Path(__file__).parent
+                [sys.executable, "-c", WRITE, function, str(path), str(count)],
+                check=True,
+                cwd=Path(__file__).parent,
             )
             size = path.stat().st_size / 1e6
             for reader, script in READERS.items():
                 if format_ == "SAZ" and "mitm" in reader:
                     continue
                 seconds, peak = measure(script, path, count)
-                print(f"{format_:8}{size:6.0f}  {reader:26}{count / seconds:9,.0f}{seconds:9.2f}{peak:9.0f}", flush=True)
+                print(
+                    f"{format_:8}{size:6.0f}  {reader:26}{count / seconds:9,.0f}{seconds:9.2f}{peak:9.0f}",
+                    flush=True,
+                )
             path.unlink()
 
 

@@ -32,7 +32,9 @@ def iso(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat()
 
 
-def call(authorization: str | None, at: float = NOW - 100, request_id: str = REQUEST_ID, **changes: Any) -> dict[str, Any]:
+def call(
+    authorization: str | None, at: float = NOW - 100, request_id: str = REQUEST_ID, **changes: Any
+) -> dict[str, Any]:
     """An entry of a HAR."""
     headers = {"User-Agent": "nightly/1.0", "MS-RequestId": request_id}
     if authorization is not None:
@@ -53,7 +55,9 @@ def report(audit: Audit, database: Path) -> Report:
     return run
 
 
-def test_a_capture_is_imported_and_reported(audit: Audit, database: Path, tmp_path: Path, report: Report) -> None:
+def test_a_capture_is_imported_and_reported(
+    audit: Audit, database: Path, tmp_path: Path, report: Report
+) -> None:
     """The calls of a capture are judged by the same rules, and the report names the file."""
     (tmp_path / "calls.har").write_bytes(har(call(bearer("pwd")), call(bearer("pwd"), NOW - 90)))
     done = audit.run("import", "--db", database, tmp_path / "calls.har")
@@ -65,12 +69,16 @@ def test_a_capture_is_imported_and_reported(audit: Audit, database: Path, tmp_pa
     assert [("import", "calls.har")] == [(one["kind"], one["name"]) for one in found["sources"]]
 
 
-def test_a_mixed_folder_imports_all_that_is_readable(audit: Audit, database: Path, tmp_path: Path, report: Report) -> None:
+def test_a_mixed_folder_imports_all_that_is_readable(
+    audit: Audit, database: Path, tmp_path: Path, report: Report
+) -> None:
     """Good, damaged and foreign files: the rest is listed, nothing fails, and twice gives the same report."""
     folder = tmp_path / "captures" / "deep"
     folder.mkdir(parents=True)
     token = bearer("pwd", "mfa").encode()
-    flows = write_flows(folder / "a.mitm", [flow(at=NOW - number, headers=[(b"Authorization", token)]) for number in (9, 8)])
+    flows = write_flows(
+        folder / "a.mitm", [flow(at=NOW - number, headers=[(b"Authorization", token)]) for number in (9, 8)]
+    )
     (folder / "b.mitm").write_bytes(flows.read_bytes()[:-10])
     (folder / "c.har").write_bytes(har(call(bearer("pwd", "mfa"), NOW - 7, url=f"https://{HOST}/v1/x"), None))
     (folder / "d.saz").write_bytes(saz(session("1")))
@@ -79,7 +87,13 @@ def test_a_mixed_folder_imports_all_that_is_readable(audit: Audit, database: Pat
     (folder / "empty").write_bytes(b"")
     done = audit.run("import", "--db", database, "--recursive", tmp_path / "captures")
     assert 0 == done.returncode
-    for words in ("no whole flow", "Skipped: 1 entry: no request (entry 2)", "notes.txt", "empty", "locked.saz is locked"):
+    for words in (
+        "no whole flow",
+        "Skipped: 1 entry: no request (entry 2)",
+        "notes.txt",
+        "empty",
+        "locked.saz is locked",
+    ):
         assert words in done.stderr
     first = report()
     assert 4 == first[1]["totals"]["requests"]
@@ -95,7 +109,9 @@ def test_a_named_file_that_is_no_capture_fails(audit: Audit, database: Path, tmp
     """Exit 2 for a file on the command line that cannot be read at all; the others are imported."""
     (tmp_path / "letter.txt").write_text("dear")
     (tmp_path / "calls.har").write_bytes(har(call(bearer("pwd"))))
-    done = audit.run("import", "--db", database, tmp_path / "letter.txt", tmp_path / "calls.har", tmp_path / "gone")
+    done = audit.run(
+        "import", "--db", database, tmp_path / "letter.txt", tmp_path / "calls.har", tmp_path / "gone"
+    )
     assert 2 == done.returncode
     for words in ("letter.txt is none of the captures", "1 call to Partner Center", "gone cannot be read"):
         assert words in done.stderr
@@ -103,13 +119,17 @@ def test_a_named_file_that_is_no_capture_fails(audit: Audit, database: Path, tmp
 
 def test_standard_input_and_quiet(audit: Audit, database: Path, report: Report) -> None:
     """`-` reads standard input, and --quiet says nothing."""
-    done = audit.run("import", "--db", database, "--quiet", "-", stdin=har(call(bearer("pwd", "mfa"))).decode())
+    done = audit.run(
+        "import", "--db", database, "--quiet", "-", stdin=har(call(bearer("pwd", "mfa"))).decode()
+    )
     assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
     assert (0, "yes") == (report()[0], report()[1]["answer"])
 
 
 @pytest.mark.parametrize("aes", [True, False])
-def test_a_locked_archive_opens_with_its_password(audit: Audit, database: Path, tmp_path: Path, aes: bool) -> None:
+def test_a_locked_archive_opens_with_its_password(
+    audit: Audit, database: Path, tmp_path: Path, aes: bool
+) -> None:
     """--password-file takes the first line of a file."""
     (tmp_path / "a.saz").write_bytes(saz(session(), password=b"open sesame", aes=aes))
     (tmp_path / "word").write_bytes(b"open sesame\r\nmore")
@@ -190,7 +210,9 @@ def test_microsofts_count_makes_the_answer_no(audit: Audit, database: Path, repo
     assert "Billing: 2 of 7 calls without MFA" in screen
 
 
-def test_what_failed_before_microsofts_newest_week_was_mended(audit: Audit, database: Path, report: Report) -> None:
+def test_what_failed_before_microsofts_newest_week_was_mended(
+    audit: Audit, database: Path, report: Report
+) -> None:
     """Newer lists without a failure are the state of today."""
     import_rows(audit, database, [adoption(5, 7, days_ago=9), adoption(7, 7)])
     _, found = report()
@@ -226,7 +248,9 @@ def test_users_can_be_hidden(audit: Audit, database: Path, tmp_path: Path) -> No
     """With --users none no name of a user is stored, of calls and of Microsoft's lists."""
     (tmp_path / "calls.har").write_bytes(har(call(bearer("pwd"))))
     (tmp_path / "list.json").write_text(json.dumps([partner_request(True)]))
-    done = audit.run("import", "--db", database, "--users", "none", tmp_path / "calls.har", tmp_path / "list.json")
+    done = audit.run(
+        "import", "--db", database, "--users", "none", tmp_path / "calls.har", tmp_path / "list.json"
+    )
     assert 0 == done.returncode
     stored = b"".join(path.read_bytes() for path in tmp_path.glob("audit.db*"))
     assert b"dana@" not in stored

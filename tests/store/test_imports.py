@@ -24,7 +24,9 @@ TOKEN = Secret(b"Bearer " + make_user_token("pwd", "mfa").encode())
 REQUEST_ID = "6a2b7b0e-5f0e-4a45-9c1b-2f5c5d6e7f80"
 
 
-def call(at: float = NOW - 100, *, path: str = "/v1/customers", request_id: str | None = REQUEST_ID) -> Observation:
+def call(
+    at: float = NOW - 100, *, path: str = "/v1/customers", request_id: str | None = REQUEST_ID
+) -> Observation:
     exchange = Exchange(
         at, "GET", "api.partnercenter.microsoft.com", path, (TOKEN,), request_id=request_id, status=200
     )
@@ -135,8 +137,14 @@ def test_microsofts_rows_come_once(database: Path) -> None:
             assert expected == importer.add_adoption([(20_000, app, "Billing", 5, 7)])
             assert expected == importer.add_principals([(NOW - 50, user)])
     with Importer(database) as importer:
-        assert (1, 0) == (importer.add_adoption([(20_000, app, "Billing", 6, 9)]), importer.add_adoption([(20_000, app, "x", 1, 2)]))
-        assert (0, 1) == (importer.add_principals([(NOW - 60, user)]), importer.add_principals([(NOW - 40, user)]))
+        assert (1, 0) == (
+            importer.add_adoption([(20_000, app, "Billing", 6, 9)]),
+            importer.add_adoption([(20_000, app, "x", 1, 2)]),
+        )
+        assert (0, 1) == (
+            importer.add_principals([(NOW - 60, user)]),
+            importer.add_principals([(NOW - 40, user)]),
+        )
     facts = read_ledger(database).microsoft
     assert [(6, 9)] == [(day.mfa_requests, day.requests) for day in facts.days]
     assert [(user, round(NOW - 40, 3))] == [(who, round(at or 0, 3)) for who, at in facts.principals]

@@ -17,9 +17,13 @@ _STEP: Final = 300
 
 # Imported calls are kept as long as their totals: a capture that is imported again finds each by its import key,
 # and adds it to the totals a second time where it does not. A step looks at so many calls, also where it deletes none.
-_LOOK_AT_CALLS: Final = "SELECT at, id, import_key IS NULL FROM calls WHERE at >= ? AND at < ? ORDER BY at LIMIT ?"
+_LOOK_AT_CALLS: Final = (
+    "SELECT at, id, import_key IS NULL FROM calls WHERE at >= ? AND at < ? ORDER BY at LIMIT ?"
+)
 _DELETE_CALL: Final = "DELETE FROM calls WHERE id = ?"
-_DELETE_IMPORTED: Final = "DELETE FROM calls WHERE id IN (SELECT id FROM calls WHERE at < ? ORDER BY at LIMIT ?)"
+_DELETE_IMPORTED: Final = (
+    "DELETE FROM calls WHERE id IN (SELECT id FROM calls WHERE at < ? ORDER BY at LIMIT ?)"
+)
 # What to delete, and with which unit of time (ms) each table counts.
 _DELETE_TOTALS: Final = (
     (
