@@ -16,7 +16,7 @@ from mfa_audit.sample_tokens import make_user_token
 from processes import Audit
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "sources"))
-from producers import HOST, entry, flow, har, saz, session, write_flows  # noqa: E402
+from producers import HOST, entry, flow, har, saz, session, write_flows
 
 NOW = time.time()
 APP = "14f38d7d-c4fc-448a-b2df-0fc60e75465a"
