@@ -11,6 +11,8 @@ from typing import Final
 
 from mfa_audit.sample_clients import NODE
 
+API: Final = "https://api.partnercenter.microsoft.com"
+
 REQUESTS: Final = """
 import sys, requests
 print(requests.get(sys.argv[1], headers={"Authorization": "Bearer " + sys.argv[2]}, timeout=20).status_code)

@@ -11,12 +11,10 @@ import pytest
 from mitmproxy import http
 from mitmproxy.test import taddons, tflow
 
-from clients import CLIENTS, is_here
+from clients import API, CLIENTS, is_here
 from mfa_audit.sample_tokens import make_app_token, make_user_token
 from mfa_audit.standin import StandIn
 from processes import COMMAND, Audit
-
-API: str = "https://api.partnercenter.microsoft.com"
 
 # What a machine may have set for its own network, and what would lead a test to its user's files.
 _FOREIGN = ("PROXY", "_CA_", "_CERT", "CACERT", "CA_BUNDLE", "CAINFO", "ROOTS_FILE")

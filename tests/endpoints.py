@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import email.utils
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +18,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\nConnection: close\r\n\r\nthere"
+ANSWER = (
+    "HTTP/1.1 200 OK\r\nDate: {}\r\nContent-Type: text/plain\r\n"
+    "Content-Length: 5\r\nConnection: close\r\n\r\nthere"
+)
 
 
 class Issuer:
@@ -94,11 +99,12 @@ class Endpoint:
 
     url: str
     calls: list[str] = field(default_factory=list)
+    heads: list[str] = field(default_factory=list)  # of each CONNECT, as it came
 
 
 @contextlib.contextmanager
-def listening(hosts: dict[str, ssl.SSLContext]) -> Iterator[Endpoint]:
-    """A proxy on loopback that plays each of `hosts` behind CONNECT."""
+def listening(hosts: dict[str, ssl.SSLContext], *, clock: float = 0) -> Iterator[Endpoint]:
+    """A proxy on loopback that plays each of `hosts` behind CONNECT, with a clock that is `clock` seconds ahead."""
     listener = socket.create_server(("127.0.0.1", 0))
     endpoint = Endpoint(f"http://127.0.0.1:{listener.getsockname()[1]}")
 
@@ -106,6 +112,7 @@ def listening(hosts: dict[str, ssl.SSLContext]) -> Iterator[Endpoint]:
         with contextlib.suppress(OSError), connection:
             connection.settimeout(20)
             head = _head(connection)
+            endpoint.heads.append(head.decode())
             host = head.split(b" ")[1].rsplit(b":", 1)[0].decode()
             if not head.startswith(b"CONNECT ") or host not in hosts:
                 connection.sendall(b"HTTP/1.1 502 Unknown\r\nContent-Length: 0\r\n\r\n")
@@ -114,7 +121,9 @@ def listening(hosts: dict[str, ssl.SSLContext]) -> Iterator[Endpoint]:
             with hosts[host].wrap_socket(connection, server_side=True) as inner:
                 _head(inner)
                 endpoint.calls.append(host)
-                inner.sendall(ANSWER)
+                inner.sendall(
+                    ANSWER.format(email.utils.formatdate(time.time() + clock, usegmt=True)).encode()
+                )
                 inner.unwrap()
 
     def accept() -> None:

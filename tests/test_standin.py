@@ -102,6 +102,22 @@ def test_connections_are_kept(standin: StandIn, connection: http.client.HTTPSCon
     assert before + 3 == standin.answered
 
 
+def test_a_head_has_no_body(connection: http.client.HTTPSConnection) -> None:
+    """HEAD is answered without a body, so that the connection can be used again."""
+    for method in ("HEAD", "GET"):
+        connection.request(method, "/v1/customers", headers={"Authorization": WITH_MFA})
+        answer = connection.getresponse()
+        assert (200, method == "GET") == (answer.status, bool(answer.read()))
+
+
+def test_one_call_can_ask_to_be_refused(connection: http.client.HTTPSConnection) -> None:
+    """With enforcement=2026 in its query, one call is refused while others are served."""
+    for query, status in (("?enforcement=2026", 401), ("", 200)):
+        connection.request("GET", f"/v1/customers{query}", headers={"Authorization": WITHOUT_MFA})
+        answer = connection.getresponse()
+        assert (status, True) == (answer.status, bool(answer.read()))
+
+
 def test_identifiers_come_back(connection: http.client.HTTPSConnection) -> None:
     """MS-RequestId is echoed; a missing MS-CorrelationId is made up."""
     identifier = "0b8e7d2c-1f55-4c1c-9d35-2a6f9d9f0c11"

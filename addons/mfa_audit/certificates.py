@@ -12,9 +12,7 @@ import base64
 import contextlib
 import hashlib
 import ipaddress
-import os
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -30,6 +28,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges import API_DOMAIN, API_HOSTS
+from mfa_audit.folders import make_private, write_private
 
 # A run seldom takes a day, and its authority is deleted with it. A kept one has to be trusted by hand again
 # after each renewal, so a quarter of a year is a compromise between that chore and the harm of a stolen key.
@@ -48,6 +47,8 @@ ANDROID_FILE: Final = "mitmproxy-ca-cert.cer"
 WINDOWS_FILE: Final = "mitmproxy-ca-cert.p12"
 
 ORGANIZATION: Final = "mfa-audit"
+# What every authority may sign for; the rest of its hosts were asked for.
+OWN_HOSTS: Final = (*API_HOSTS, API_DOMAIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +134,8 @@ def create(confdir: Path, hosts: Sequence[str] = (), *, days: int = RUN_DAYS) ->
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     authority = Authority(confdir, permitted, _sign(key, permitted, days), key)
     with _writing(confdir):
-        _make_private_folder(confdir)
-        _write(confdir / PRIVATE_FILE, _private_pem(key) + authority.pem())
+        make_private(confdir)
+        write_private(confdir / PRIVATE_FILE, _private_pem(key) + authority.pem())
         _publish(authority)
     return authority
 
@@ -147,9 +148,9 @@ def ensure(confdir: Path, hosts: Sequence[str] = ()) -> Authority:
     be used.
     """
     with _writing(confdir):
-        _make_private_folder(confdir)
+        make_private(confdir)
     with _locked(confdir):
-        kept = _load(confdir)
+        kept = load(confdir)
         soon = datetime.now(UTC) + timedelta(days=RENEW_DAYS)
         if kept is None or kept.hosts != _permitted(hosts) or kept.expires < soon:
             return create(confdir, hosts, days=KEPT_DAYS)
@@ -160,7 +161,7 @@ def ensure(confdir: Path, hosts: Sequence[str] = ()) -> Authority:
 
 def _permitted(hosts: Sequence[str]) -> tuple[str, ...]:
     further = {host.lower().rstrip(".") for host in hosts}
-    return (*API_HOSTS, API_DOMAIN, *sorted(further - {*API_HOSTS, API_DOMAIN}))
+    return (*OWN_HOSTS, *sorted(further - {*OWN_HOSTS}))
 
 
 def _sign(key: rsa.RSAPrivateKey, permitted: Sequence[str], days: int) -> x509.Certificate:
@@ -241,7 +242,7 @@ def _private_pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def _load(confdir: Path) -> Authority | None:
+def load(confdir: Path) -> Authority | None:
     """The authority in `confdir`, or None where there is none that can be used."""
     try:
         pem = (confdir / PRIVATE_FILE).read_bytes()
@@ -267,32 +268,13 @@ def _publish(authority: Authority) -> None:
     for name in (PUBLIC_FILE, ANDROID_FILE):
         path = authority.confdir / name
         if not path.is_file() or path.read_bytes() != pem:
-            _write(path, pem)
+            write_private(path, pem)
             (authority.confdir / WINDOWS_FILE).unlink(missing_ok=True)
     if not (authority.confdir / WINDOWS_FILE).is_file():
         bundle = pkcs12.serialize_key_and_certificates(
             ORGANIZATION.encode(), None, authority.certificate, None, serialization.NoEncryption()
         )
-        _write(authority.confdir / WINDOWS_FILE, bundle)
-
-
-def _make_private_folder(folder: Path) -> None:
-    # On Windows the mode says nothing; there the folder inherits the rights of the user's profile.
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if os.name == "posix":
-        folder.chmod(0o700)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Replace `path` in one step by a file that only its owner can read (mkstemp makes it with mode 0600)."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        write_private(authority.confdir / WINDOWS_FILE, bundle)
 
 
 @contextlib.contextmanager
@@ -312,12 +294,14 @@ def _locked(confdir: Path) -> Iterator[None]:
     with _writing(confdir):
         file = (confdir / ".lock").open("wb")
     with file:
-        if sys.platform == "win32":
-            import msvcrt
+        with _writing(confdir):
+            if sys.platform == "win32":
+                import msvcrt
 
-            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-        else:
-            import fcntl
+                # Tries for ten seconds; making an authority takes less than one.
+                msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+            else:
+                import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_EX)
+                fcntl.flock(file, fcntl.LOCK_EX)
         yield

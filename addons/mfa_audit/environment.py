@@ -19,6 +19,7 @@ from typing import Final
 from mfa_audit import java, roots
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges import API_HOSTS, is_api_host
+from mfa_audit.folders import make_private, write_private
 
 # HTTP_PROXY too, although Partner Center speaks only HTTPS: Ruby's Net::HTTP and others look nowhere else.
 # ALL_PROXY not: whatever looks at it looks at the more exact names first, except for FTP and the like, which
@@ -71,11 +72,9 @@ def child_environment(
         authority = roots.from_pem(
             authority_pem if isinstance(authority_pem, bytes) else authority_pem.read_bytes()
         )
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if os.name == "posix":
-            folder.chmod(0o700)
+        make_private(folder)
         _redirect(variables, proxy_url, (*API_HOSTS, *api_hosts))
-        named = _named_roots(variables, system, say)
+        named = named_roots(base, say, system=system)
         _trust(variables, authority, named, folder, say)
         _direct_java(variables, authority, proxy_url, api_hosts, folder)
     except OSError as error:
@@ -159,8 +158,14 @@ def _redirect(variables: _Variables, proxy_url: str, api_hosts: Sequence[str]) -
     variables.set("NODE_USE_ENV_PROXY", "1")
 
 
-def _named_roots(variables: _Variables, system: str, say: Callable[[str], None]) -> list[bytes]:
-    """What the caller's own variables name, so that a company's root stays trusted."""
+def named_roots(
+    base: Mapping[str, str], say: Callable[[str], None] = lambda _: None, *, system: str = os.name
+) -> list[bytes]:
+    """The DER roots in the bundles that the variables of `base` name, so that a company's root stays trusted.
+
+    `say` gets a sentence for each bundle that cannot be read.
+    """
+    variables = _Variables(base, any_case=system == "nt")
     separator = ";" if system == "nt" else ":"
     named = [(name, variables.get(name)) for name in (*REPLACING, *REPLACING_WHERE_SET)]
     named += [(FOLDERS, path) for path in variables.get(FOLDERS).split(separator)]
@@ -181,7 +186,7 @@ def _trust(
     # Windows lists only the roots that it has needed so far, fewer than requests and httpx bring with them.
     spare = roots.of_mozilla() if os.name == "nt" or not of_system else []
     bundle = folder / "trusted.pem"
-    _write(bundle, roots.to_pem([*authority, *named, *of_system, *spare]))
+    write_private(bundle, roots.to_pem([*authority, *named, *of_system, *spare]))
     for name in REPLACING:
         variables.set(name, str(bundle))
     for name in REPLACING_WHERE_SET:
@@ -189,7 +194,7 @@ def _trust(
             variables.set(name, str(bundle))
     for name in ADDING:
         addition = folder / f"{name.lower().replace('_', '-')}.pem"
-        _write(addition, roots.to_pem([*authority, *_read_named(name, variables.get(name), say)]))
+        write_private(addition, roots.to_pem([*authority, *_read_named(name, variables.get(name), say)]))
         variables.set(name, str(addition))
 
 
@@ -218,7 +223,7 @@ def _direct_java(
     present = variables.get("JAVA_TOOL_OPTIONS")
     known = [der for home in homes for der in java.roots_of(home)]
     store = folder / "trusted.jks"
-    _write(store, java.write_store([*authority, *java.named_roots(present), *known]))
+    write_private(store, java.write_store([*authority, *java.named_roots(present), *known]))
     direct = java.property_of(present, "http.nonProxyHosts")
     kept = None
     if direct is not None:
@@ -234,9 +239,3 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
         return ipaddress.ip_network(text, strict=False)
     except ValueError:
         return None
-
-
-def _write(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)

@@ -5,21 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn
 
 from mitmproxy import addons, exceptions, master, options
 
+from mfa_audit import roots
 from mfa_audit.certificates import Authority
+from mfa_audit.environment import named_roots
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges import API_DOMAIN, API_HOSTS, HOST_NAME
+from mfa_audit.folders import write_private
 from mfa_audit.formats.printable import line
 from mfa_audit.sources.live import PartnerCenterMfa
 from mfa_audit.sources.live_page import LivePage, Read
 from mfa_audit.store.recorder import Recorder
+from mfa_audit.upstream import Route
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8080
@@ -36,6 +41,7 @@ _RESERVED: Final = {
     "mfa_audit_validate": "use --validate",
     "mfa_audit_enforce": "use --enforce",
     "mfa_audit_users": "use --users",
+    "mfa_audit_synchronous": "use --synchronous",
 }
 
 
@@ -55,7 +61,9 @@ class ProxySettings:
     validate: bool = False
     enforce: bool = False
     users: str = "name"
+    synchronous: str = "normal"
     extra: tuple[str, ...] = field(default=())
+    route: Route = field(default_factory=Route)
     page: bool = False
 
 
@@ -98,6 +106,17 @@ class _Master(master.Master):
         self.ready.set()
 
 
+class _Talk(logging.Handler):
+    """Passes on what the addon and the recorder have to say."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._say(record.getMessage())
+
+
 class _StartLog(logging.Handler):
     """Keeps mitmproxy's error messages of the start; later ones may quote a request, and are never shown."""
 
@@ -125,14 +144,15 @@ def check_hosts(hosts: Sequence[str]) -> tuple[str, ...]:
 
 
 @contextlib.asynccontextmanager
-async def serve(settings: ProxySettings) -> AsyncIterator[Proxy]:
-    """A proxy that records for as long as the context lasts.
+async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIterator[Proxy]:
+    """A proxy that records for as long as the context lasts; `say` gets its warnings, such as lost rows.
 
     Raises AuditError before any traffic is taken: for an option that mitmproxy does not know or take, a port in
     use, an unusable database.
     """
-    log = _StartLog()
+    log, talk = _StartLog(), _Talk(say)
     logging.getLogger().addHandler(log)
+    logging.getLogger("mfa_audit").addHandler(talk)
     addon = PartnerCenterMfa(settings.kind)
     page = LivePage() if settings.page else None
     running: asyncio.Task[None] | None = None
@@ -151,6 +171,7 @@ async def serve(settings: ProxySettings) -> AsyncIterator[Proxy]:
             await _stop(machine, running)
         if addon.recorder is not None:
             addon.recorder.close()
+        logging.getLogger("mfa_audit").removeHandler(talk)
 
 
 def _configure(settings: ProxySettings, ours: Sequence[object]) -> _Master:
@@ -169,6 +190,8 @@ def _configure(settings: ProxySettings, ours: Sequence[object]) -> _Master:
             # A leaf that copied names from the server's certificate would break the authority's constraints.
             upstream_cert=False,
             onboarding=False,
+            ssl_verify_upstream_trusted_ca=str(_write_roots(settings.authority.confdir)),
+            **settings.route.options(),
         )
         _set_extra(opts, settings.extra)
         opts.update(
@@ -176,11 +199,28 @@ def _configure(settings: ProxySettings, ours: Sequence[object]) -> _Master:
             mfa_audit_validate=settings.validate,
             mfa_audit_enforce=settings.enforce,
             mfa_audit_users=settings.users,
+            mfa_audit_synchronous=settings.synchronous,
             mfa_audit_db=str(settings.database),
         )
     except exceptions.OptionsError as error:
         raise AuditError(line(str(error), 1_000)) from None
     return machine
+
+
+def _write_roots(confdir: Path) -> Path:
+    """The roots for the API's own certificate: what this machine's clients trust, a company's root included.
+
+    mitmproxy's default is Mozilla's list alone, which fails behind a company's inspecting proxy.
+    """
+    path = confdir / "upstream-roots.pem"
+    trusted = roots.to_pem([*named_roots(os.environ), *roots.of_system(), *roots.of_mozilla()])
+    try:
+        write_private(path, trusted)
+    except OSError as error:
+        raise AuditError(
+            f"cannot write {path} ({error.strerror or error}); make that folder writable."
+        ) from None
+    return path
 
 
 def _set_extra(opts: options.Options, extra: Sequence[str]) -> None:

@@ -129,6 +129,72 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class MicrosoftApplication:
+    """An application in Microsoft's own lists: its calls, those with MFA, and those of them that we recorded too.
+
+    `failing`: Microsoft counts calls without MFA in the newest seven days of its lists.
+    """
+
+    application_id: str | None
+    name: str
+    calls: int
+    with_mfa: int
+    seen: int
+    failing: bool
+    users: tuple[str, ...]
+    last_seen: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class MicrosoftUser:
+    """Somebody who signed in or called without MFA, by Microsoft's list; when last."""
+
+    name: str
+    tenant: str | None
+    last_seen: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Calls that both Microsoft and we saw (by request id), of one kind.
+
+    `verdict` is that of the tokens we saw, `microsoft_compliant` Microsoft's own (None: it does not say);
+    `disagree` where one says with MFA and the other without. `request_id` is that of one of the calls.
+    """
+
+    application: str
+    tool: str
+    program: str | None
+    user_agent: str | None
+    verdict: Verdict
+    microsoft_compliant: bool | None
+    calls: int
+    request_id: str | None
+
+    @property
+    def disagree(self) -> bool:
+        """Whether Microsoft's verdict is not that of the token."""
+        ours = {Verdict.COMPLIANT: True, Verdict.NON_COMPLIANT: False}.get(self.verdict)
+        return None not in (ours, self.microsoft_compliant) and ours != self.microsoft_compliant
+
+
+@dataclass(frozen=True, slots=True)
+class Microsoft:
+    """What Microsoft's own lists say of the period; `seen` of its `calls` were recorded here too (by request id)."""
+
+    calls: int
+    seen: int
+    applications: tuple[MicrosoftApplication, ...]
+    users: tuple[MicrosoftUser, ...]
+    matches: tuple[Match, ...]
+
+    @property
+    def disagreements(self) -> int:
+        """On how many calls Microsoft's verdict is not that of the token."""
+        return sum(match.calls for match in self.matches if match.disagree)
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """All that a report says; `tools` and `quiet` worst first.
 
@@ -151,3 +217,4 @@ class Report:
     notes: tuple[str, ...]
     machine: str = ""
     account: str = ""
+    microsoft: Microsoft | None = None

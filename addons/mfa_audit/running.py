@@ -11,17 +11,16 @@ import json
 import os
 import shutil
 import socket
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import platformdirs
 import psutil
 
 from mfa_audit.errors import AuditError
+from mfa_audit.folders import make_private, running_folder, write_private
 
 _SCHEMA_VERSION: Final = 1
 _CONNECT_SECONDS: Final = 1.0
@@ -55,11 +54,6 @@ class RunningProxy:
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
 
-def default_folder() -> Path:
-    """Where the records are: below the user's own state folder."""
-    return platformdirs.user_state_path("mfa-audit", appauthor=False) / "running"
-
-
 @contextlib.contextmanager
 def announce(
     host: str,
@@ -72,9 +66,9 @@ def announce(
 ) -> Iterator[RunningProxy]:
     """Let other commands find this process's proxy for as long as the context lasts.
 
-    Raises AuditError when the record cannot be written to `folder` (default: `default_folder`).
+    Raises AuditError when the record cannot be written to `folder` (default: `folders.running_folder`).
     """
-    folder = default_folder() if folder is None else folder
+    folder = running_folder() if folder is None else folder
     record = folder / f"{os.getpid()}-{port}.json"
     content = {
         "schema_version": _SCHEMA_VERSION,
@@ -88,9 +82,9 @@ def announce(
         "started": time.time(),
     }
     try:
-        _make_private(folder)
-        _make_private(record.with_suffix(""))
-        _write(record, json.dumps(content).encode())
+        make_private(folder)
+        make_private(record.with_suffix(""))
+        write_private(record, json.dumps(content).encode())
     except OSError as error:
         raise AuditError(
             f"cannot note the running proxy in {folder} ({error.strerror or error}); "
@@ -111,7 +105,7 @@ def find(port: int | None = None, *, folder: Path | None = None) -> RunningProxy
 def find_all(*, folder: Path | None = None) -> list[RunningProxy]:
     """Every running proxy of this user, the latest first. Stale records are removed."""
     found = []
-    for record in (default_folder() if folder is None else folder).glob("*.json"):
+    for record in (running_folder() if folder is None else folder).glob("*.json"):
         try:
             content = json.loads(record.read_bytes())
             proxy = _proxy_of(content, record)
@@ -162,21 +156,3 @@ def _forget(record: Path) -> None:
     with contextlib.suppress(OSError):
         record.unlink(missing_ok=True)
     shutil.rmtree(record.with_suffix(""), ignore_errors=True)
-
-
-def _make_private(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if os.name == "posix":
-        folder.chmod(0o700)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """In one step, so that a reader never sees half a record (mkstemp makes the file with mode 0600)."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from mfa_audit.comparison import compare
 from mfa_audit.coverage import cover
 from mfa_audit.judging.advice import advise
-from mfa_audit.judging.clients import Names, Tool, tool_of
+from mfa_audit.judging.clients import Client, Names, Tool, tool_of
 from mfa_audit.judging.history import Standing, stand, worst
 from mfa_audit.judging.people import NAMES, People
 from mfa_audit.judging.tokens import User
 from mfa_audit.judging.verdicts import Answer, Verdict
-from mfa_audit.reports import NotAudited, Period, Report, Source, ToolRow, Totals, UserRow
+from mfa_audit.reports import Microsoft, NotAudited, Period, Report, Source, ToolRow, Totals, UserRow
 from mfa_audit.store.ledger import ClientUse, Ledger, SessionFacts
 
 # Worst first; also the order in which a tool takes the verdict of its users.
@@ -92,7 +93,17 @@ def summarise(
         without_token=sum(ledger.without_token for ledger in ledgers),
     )
     blind = bool(not_audited or recording.lost or any(gap.reason != "stopped" for gap in recording.gaps))
-    answer, because = _answer(tools, totals, not_audited, recording.lost, blind)
+    microsoft = compare(ledgers, settings.names, settings.people)
+    sanitised = [session for session in sessions if session.sanitised and session.requests]
+    answer, because = _answer(
+        tools,
+        totals,
+        not_audited,
+        lost=recording.lost,
+        blind=blind,
+        microsoft=_told_by_microsoft(microsoft),
+        sanitised=_told_of(sanitised),
+    )
     shown = [session for session in sessions if session.requests or _overlaps(session, period)]
     return Report(
         generated_at=_time(now),
@@ -106,15 +117,21 @@ def summarise(
         recording=recording,
         sources=tuple(_source(session) for session in shown),
         databases=tuple(str(ledger.database) for ledger in ledgers),
-        notes=tuple(_notes(tools, shown, period)),
+        notes=(*_notes(tools, shown, period), *_told_of(sanitised)),
+        microsoft=microsoft,
     )
 
 
 def _gather(ledgers: Iterable[Ledger], settings: Settings) -> dict[tuple[Tool, str | None], _Group]:
     groups: dict[tuple[Tool, str | None], _Group] = {}
 
-    def group(client: Any, program: str | None) -> _Group:
-        tool = tool_of(client, settings.names)
+    tools: dict[Client, Tool] = {}
+    days: dict[str | float, str] = {}
+
+    def group(client: Client, program: str | None) -> _Group:
+        tool = tools.get(client)
+        if tool is None:
+            tool = tools[client] = tool_of(client, settings.names)
         return groups.setdefault((tool, program), _Group(tool, program))
 
     for ledger in ledgers:
@@ -122,8 +139,12 @@ def _gather(ledgers: Iterable[Ledger], settings: Settings) -> dict[tuple[Tool, s
             group(use.client, use.program).uses.append(use)
         for count in ledger.operations:
             group(count.client, count.program).operations[str(count.label)] += count.calls
-        for count in ledger.hours:
-            day = datetime.fromtimestamp(float(count.label), UTC).astimezone().date().isoformat()
+        for count in ledger.days:
+            day = days.get(count.label)
+            if day is None:
+                day = days[count.label] = (
+                    datetime.fromtimestamp(float(count.label), UTC).astimezone().date().isoformat()
+                )
             group(count.client, count.program).days[day] += count.calls
     return groups
 
@@ -205,13 +226,21 @@ def _amr(claims: Mapping[str, Any]) -> str:
 
 
 def _answer(
-    tools: Sequence[ToolRow], totals: Totals, not_audited: Sequence[NotAudited], lost: int, blind: bool
+    tools: Sequence[ToolRow],
+    totals: Totals,
+    not_audited: Sequence[NotAudited],
+    *,
+    lost: int,
+    blind: bool,
+    microsoft: Sequence[str],
+    sanitised: Sequence[str],
 ) -> tuple[Answer, tuple[str, ...]]:
     """The first match of: a tool without MFA (no), anything not known (unclear), else yes; and why, in sentences."""
     counts = Counter(row.verdict for row in tools)
     reasons = []
     if counts[Verdict.NON_COMPLIANT]:
         reasons.append(f"{_of(counts[Verdict.NON_COMPLIANT], len(tools))} Partner Center without MFA.")
+    reasons += microsoft
     if not tools:
         reasons.append(
             "No call with a token was seen."
@@ -227,11 +256,34 @@ def _answer(
         reasons.append(f"{lost} {_plural(lost, 'call')} could not be stored.")
     if blind and not (not_audited or lost):
         reasons.append("The recorder was off at times, and not because it was stopped.")
-    if counts[Verdict.NON_COMPLIANT]:
+    reasons += sanitised
+    if counts[Verdict.NON_COMPLIANT] or microsoft:
         return Answer.NO, tuple(reasons)
     if reasons:
         return Answer.UNCLEAR, tuple(reasons)
     return Answer.YES, (f"All {len(tools)} {_plural(len(tools), 'tool')} seen used MFA or are exempt.",)
+
+
+def _told_by_microsoft(microsoft: Microsoft | None) -> list[str]:
+    """A sentence where Microsoft counts applications as calling without MFA."""
+    failing = [one.name for one in microsoft.applications if one.failing] if microsoft else []
+    if not failing:
+        return []
+    shown = ", ".join(failing[:3]) + (f" and {len(failing) - 3} more" if len(failing) > 3 else "")
+    return [
+        f"Microsoft counts {len(failing)} {_plural(len(failing), 'application')} as calling without MFA: {shown}."
+    ]
+
+
+def _told_of(sanitised: Sequence[SessionFacts]) -> list[str]:
+    """A sentence where captures had their tokens taken out."""
+    if not sanitised:
+        return []
+    calls = sum(session.sanitised for session in sanitised)
+    files = ", ".join(session.source or "a capture" for session in sanitised[:3])
+    return [
+        f"{calls} {_plural(calls, 'call')} had the token taken out of the capture ({files}): export it again."
+    ]
 
 
 def _of(count: int, total: int) -> str:

@@ -9,7 +9,7 @@ import ipaddress
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from mfa_audit.environment import exempts
@@ -53,6 +53,25 @@ class Upstream:
     def mode(self) -> str:
         """The value of mitmproxy's option `mode`."""
         return f"upstream:{self.url}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How calls come to our proxy and leave it; `authentication` is what clients must give: USER:PASSWORD or @FILE."""
+
+    modes: tuple[str, ...] = ()
+    upstream: Upstream | None = None
+    authentication: str | None = field(default=None, repr=False)
+
+    def options(self) -> dict[str, Any]:
+        """mitmproxy's options. There is always a plain listener, so that `env` and `doctor` find the proxy."""
+        plain = "regular" if self.upstream is None else self.upstream.mode
+        chosen: dict[str, Any] = {"mode": [plain, *(mode for mode in self.modes if mode != "regular")]}
+        if self.upstream is not None and self.upstream.authentication is not None:
+            chosen["upstream_auth"] = self.upstream.authentication
+        if self.authentication is not None:
+            chosen["proxyauth"] = self.authentication
+        return chosen
 
 
 def parse(text: str) -> Upstream:

@@ -40,7 +40,9 @@ def make_calls(count: int) -> Iterator[Call]:
         if number % 200 == 0:
             token = make_user_token("pwd", "mfa", uti=f"token-{number}", padding="x" * 400)
         request_id = f"{chance.getrandbits(128):032x}"
-        request_id = "-".join((request_id[:8], request_id[8:12], request_id[12:16], request_id[16:20], request_id[20:]))
+        request_id = "-".join(
+            (request_id[:8], request_id[8:12], request_id[12:16], request_id[16:20], request_id[20:])
+        )
         yield Call(
             at=START + number * 0.25,
             path=f"/v1/customers/{chance.getrandbits(64):x}/subscriptions?size=100",
@@ -85,15 +87,17 @@ def _body(chance: random.Random, size: int) -> bytes:
                 "allowDelegatedAccess": True,
             }
         )
-        text = json.dumps({"totalCount": len(items), "items": items, "attributes": {"objectType": "Collection"}})
+        text = json.dumps(
+            {"totalCount": len(items), "items": items, "attributes": {"objectType": "Collection"}}
+        )
     return text.encode()
 
 
 def write_flows(path: Path, count: int) -> None:
     """A flow file, by mitmproxy's own writer."""
-    from mitmproxy import http  # noqa: TID251
-    from mitmproxy.io import FlowWriter  # noqa: TID251
-    from mitmproxy.test import tflow  # noqa: TID251
+    from mitmproxy import http
+    from mitmproxy.io import FlowWriter
+    from mitmproxy.test import tflow
 
     with path.open("wb") as file:
         writer = FlowWriter(file)
@@ -113,7 +117,9 @@ def write_flows(path: Path, count: int) -> None:
 def write_har(path: Path, count: int) -> None:
     """A HAR 1.2 with the fields that browsers write."""
     with path.open("w", encoding="utf-8") as file:
-        file.write('{"log": {"version": "1.2", "creator": {"name": "made up", "version": "1"}, "pages": [],\n"entries": [')
+        file.write(
+            '{"log": {"version": "1.2", "creator": {"name": "made up", "version": "1"}, "pages": [],\n"entries": ['
+        )
         for number, call in enumerate(make_calls(count)):
             entry = {
                 "startedDateTime": datetime.fromtimestamp(call.at, UTC).isoformat(timespec="milliseconds"),
@@ -134,7 +140,11 @@ def write_har(path: Path, count: int) -> None:
                     "httpVersion": "HTTP/1.1",
                     "headers": [{"name": name, "value": value} for name, value in call.response_headers],
                     "cookies": [],
-                    "content": {"size": len(call.body), "mimeType": "application/json", "text": call.body.decode()},
+                    "content": {
+                        "size": len(call.body),
+                        "mimeType": "application/json",
+                        "text": call.body.decode(),
+                    },
                     "redirectURL": "",
                     "headersSize": -1,
                     "bodySize": len(call.body),

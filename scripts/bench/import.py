@@ -1,7 +1,8 @@
 """How fast captures are read: `python scripts/bench/import.py [--calls N]`.
 
-Makes one capture of N calls in each format, and reads each in a process of its own, beside mitmproxy's FlowReader
-(which reads flow files and HARs) and `mitmdump -n -r`. Prints calls a second and the peak memory of each process.
+Makes one capture of N calls in each format, and reads each in a process of its own, beside mitmproxy's
+FlowReader (which reads flow files and HARs) and `mitmdump -n -r`. Prints calls a second and the peak memory
+of each process.
 """
 
 from __future__ import annotations

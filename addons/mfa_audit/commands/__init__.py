@@ -22,16 +22,23 @@ from mfa_audit.folders import default_database
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "demo": ("demo", "Show the whole job, offline, with made-up tokens."),
     "run": ("run", "Run a command through the recording proxy and judge its calls."),
+    "browse": ("browse", "Record a browser of its own, then report."),
     "proxy": ("proxy", "Record until Ctrl-C, then report."),
+    "import": ("import_", "Audit captures, and what Microsoft saw."),
     "report": ("report", "Say which tools call Partner Center without MFA."),
     "check": ("check", "Say Yes or No for one token."),
+    "backup": ("backup", "Copy the database into one file, also while proxies write."),
     "env": ("env", "Print the lines that send this terminal through the running proxy."),
     "trust": ("trust", "Let this computer's programs trust the proxy's authority."),
+    "doctor": ("doctor", "Check what a recording needs, and say what to mend."),
     "untrust": ("untrust", "Take the proxy's authority out of the trust stores again."),
 }
 
 EXIT_FAILED: Final = 2
 EXIT_INTERRUPTED: Final = 130
+
+
+_version_option: Final = click.version_option(__version__, prog_name="mfa-audit")
 
 
 class _Commands(click.Group):
@@ -45,6 +52,8 @@ class _Commands(click.Group):
             return None
         module = importlib.import_module(f"mfa_audit.commands.{COMMANDS[cmd_name][0]}")
         command: click.Command = module.command
+        if not any(option.name == "version" for option in command.params):
+            _version_option(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -57,7 +66,7 @@ class _Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: mfa-audit run -- pwsh ./nightly-sync.ps1",
 )
-@click.version_option(__version__, prog_name="mfa-audit")
+@_version_option
 def group() -> None:
     """Find the tools that call Microsoft Partner Center without multi-factor authentication."""
 
@@ -73,8 +82,7 @@ def database_option(**attributes: Any) -> Decorator:
         type=click.Path(path_type=Path, dir_okay=False),
         envvar="MFA_AUDIT_DB",
         default=None if attributes.get("multiple") else default_database,
-        show_default=str(default_database()),
-        help="The audit database.",
+        help="The audit database. Default: audit.db in your data folder, or what MFA_AUDIT_DB names.",
         **attributes,
     )
 
@@ -88,7 +96,7 @@ def main() -> None:
     Exit codes: 2 for wrong usage and failures, 130 for an abort; anything else is the command's own.
     """
     try:
-        code = group.main(standalone_mode=False)
+        code = group.main(standalone_mode=False, prog_name="mfa-audit")
     except click.exceptions.Abort:
         click.echo("Aborted.", err=True)
         code = EXIT_INTERRUPTED

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.metadata
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -16,7 +18,7 @@ from mfa_audit.audit import report_on_recording
 from mfa_audit.certificates import ensure
 from mfa_audit.commands import EXIT_INTERRUPTED, database_option, quiet_option
 from mfa_audit.commands.live_table import show
-from mfa_audit.commands.recording import read_listen, recording_options, signals_to
+from mfa_audit.commands.recording import read_listen, read_upstream, recording_options, signals_to
 from mfa_audit.commands.settings import names_option, read_settings, strict_option
 from mfa_audit.commands.terminal import print_report, say, wants_colour
 from mfa_audit.commands.watching import watch
@@ -25,6 +27,7 @@ from mfa_audit.latest import LatestReport
 from mfa_audit.proxy import DEFAULT_HOST, DEFAULT_PORT, ProxySettings, check_hosts, serve
 from mfa_audit.store.recorder import Recorder
 from mfa_audit.summary import Settings
+from mfa_audit.upstream import Route, check_listening, check_mode
 
 
 @click.command(epilog="Example: mfa-audit proxy --listen 127.0.0.1:8080")
@@ -34,6 +37,19 @@ from mfa_audit.summary import Settings
     show_default=True,
     metavar="HOST:PORT",
     help="Where to listen.",
+)
+@click.option(
+    "--proxy-auth",
+    metavar="USER:PASSWORD",
+    envvar="MFA_AUDIT_PROXY_AUTH",
+    help="What clients must give, or @FILE with htpasswd lines. Needed to listen beyond this machine.",
+)
+@click.option(
+    "--mode",
+    "modes",
+    multiple=True,
+    metavar="MODE",
+    help="A further way in: local:PROGRAM, socks5, transparent, reverse:URL or wireguard. Repeatable.",
 )
 @database_option()
 @recording_options
@@ -47,6 +63,10 @@ def command(
     validate: bool,
     enforce: bool,
     users: str,
+    synchronous: str,
+    upstream: str | None,
+    proxy_auth: str | None,
+    modes: tuple[str, ...],
     extra: tuple[str, ...],
     names: Path | None,
     strict: bool,
@@ -60,6 +80,7 @@ def command(
     Exit codes: 0 after a normal stop, 130 after Ctrl-C twice, 2 wrong usage or failure.
     """
     host, port = read_listen(listen)
+    check_listening(host, proxy_auth)
     further = check_hosts(hosts)
     settings = read_settings(names, None, strict)
     proxy_settings = ProxySettings(
@@ -72,7 +93,9 @@ def command(
         validate,
         enforce,
         users,
+        synchronous,
         extra,
+        _read_route(modes, upstream, proxy_auth, extra),
         page=True,
     )
     recorder, aborted = asyncio.run(_record(proxy_settings, settings, quiet))
@@ -81,6 +104,17 @@ def command(
     if not quiet:
         print_report(report_on_recording(recorder, settings), sys.stderr)
     return 0
+
+
+def _read_route(
+    modes: tuple[str, ...], upstream: str | None, proxy_auth: str | None, extra: tuple[str, ...]
+) -> Route:
+    version = tuple(
+        int(part) for part in importlib.metadata.version("mitmproxy").split(".")[:3] if part.isdigit()
+    )
+    root = os.geteuid() == 0 if hasattr(os, "geteuid") else True  # Windows asks by itself
+    checked = tuple(check_mode(mode, platform=sys.platform, version=version, root=root) for mode in modes)
+    return Route(checked, read_upstream(upstream, extra), proxy_auth)
 
 
 async def _record(proxy_settings: ProxySettings, settings: Settings, quiet: bool) -> tuple[Recorder, bool]:
@@ -92,7 +126,7 @@ async def _record(proxy_settings: ProxySettings, settings: Settings, quiet: bool
         stop.set()
 
     with signals_to(note):
-        async with serve(proxy_settings) as proxy:
+        async with serve(proxy_settings, say) as proxy:
             authority = proxy_settings.authority.certificate_file
             with running.announce(
                 proxy.host,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, Final
 
 import click
 
+from mfa_audit import running
 from mfa_audit.errors import AuditError
 from mfa_audit.judging.people import Mode
+from mfa_audit.upstream import Upstream, from_settings, parse
 
 EXIT_OPTIONS: Final = ("command", "report")
 
@@ -23,7 +26,7 @@ STOP_SIGNALS: Final = tuple(
 
 
 def recording_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`--host`, `--validate`, `--enforce`, `--users`, `--set`."""
+    """`--host`, `--validate`, `--enforce`, `--users`, `--synchronous`, `--upstream`, `--set`."""
     for option in reversed(
         (
             click.option(
@@ -45,6 +48,19 @@ def recording_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 default="name",
                 show_default=True,
                 help="Store users by name, under a pseudonym, or not at all.",
+            ),
+            click.option(
+                "--synchronous",
+                type=click.Choice(["normal", "full"]),
+                default="normal",
+                show_default=True,
+                help="full: recorded calls survive a power failure too, at the disk's speed.",
+            ),
+            click.option(
+                "--upstream",
+                metavar="URL",
+                envvar="MFA_AUDIT_UPSTREAM",
+                help="The proxy behind ours, http://USER:PASSWORD@HOST:PORT, or none. Default: the one in use now.",
             ),
             click.option(
                 "--set",
@@ -86,3 +102,17 @@ def signals_to(handler: Callable[[int], None]) -> Iterator[None]:
     finally:
         for number, old in before.items():
             signal.signal(number, old)
+
+
+def read_upstream(text: str | None, extra: Sequence[str]) -> Upstream | None:
+    """The proxy behind ours: what `--upstream` names, else the one that this user's HTTPS takes now.
+
+    None for `--upstream none`, and where `--set mode=...` says otherwise. Raises AuditError.
+    """
+    if text is not None and text.lower() == "none":
+        return None
+    if text is not None:
+        return parse(text)
+    if any(spec.startswith("mode=") for spec in extra):
+        return None
+    return from_settings(os.environ, own=[proxy.url for proxy in running.find_all()])

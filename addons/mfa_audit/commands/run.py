@@ -17,7 +17,13 @@ from mfa_audit import bypasses
 from mfa_audit.audit import EXIT_CODES, report_on_recording
 from mfa_audit.certificates import create
 from mfa_audit.commands import database_option, quiet_option
-from mfa_audit.commands.recording import EXIT_OPTIONS, read_listen, recording_options, signals_to
+from mfa_audit.commands.recording import (
+    EXIT_OPTIONS,
+    read_listen,
+    read_upstream,
+    recording_options,
+    signals_to,
+)
 from mfa_audit.commands.settings import names_option, read_settings, strict_option
 from mfa_audit.commands.terminal import print_report, say
 from mfa_audit.environment import child_environment
@@ -25,10 +31,11 @@ from mfa_audit.errors import AuditError
 from mfa_audit.judging.verdicts import Answer
 from mfa_audit.proxy import DEFAULT_HOST, ProxySettings, check_hosts, serve
 from mfa_audit.store.recorder import Recorder
+from mfa_audit.upstream import Route, check_listening
 
 
 @click.command(
-    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    context_settings={"allow_interspersed_args": False},
     epilog="Example: mfa-audit run -- pwsh ./nightly-sync.ps1",
 )
 @click.option(
@@ -61,6 +68,8 @@ def command(
     validate: bool,
     enforce: bool,
     users: str,
+    synchronous: str,
+    upstream: str | None,
     extra: tuple[str, ...],
     exit_code: str,
     fail_on: str,
@@ -77,6 +86,7 @@ def command(
     Exit codes: the command's own if it is not 0, else 0 yes, 1 no, 3 cannot tell yet; 2 wrong usage or failure.
     """
     host, port = read_listen(listen) if listen else (DEFAULT_HOST, 0)
+    check_listening(host, None)
     further = check_hosts(hosts)
     settings = read_settings(names, None, strict)
     program = shutil.which(command_line[0])
@@ -94,7 +104,9 @@ def command(
             validate,
             enforce,
             users,
+            synchronous,
             extra,
+            Route(upstream=read_upstream(upstream, extra)),
         )
         recorder, status = asyncio.run(_run([program, *command_line[1:]], proxy_settings, folder, quiet))
     finally:
@@ -130,7 +142,7 @@ async def _run(
                     child.send_signal(number)
 
     with signals_to(pass_on):
-        async with serve(proxy_settings) as proxy:
+        async with serve(proxy_settings, say) as proxy:
             environment = child_environment(
                 os.environ,
                 proxy_url=proxy.url,

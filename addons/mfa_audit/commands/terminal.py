@@ -30,9 +30,17 @@ def print_report(report: Report, stream: TextIO) -> None:
 
 
 def write(text: str, stream: TextIO) -> None:
-    """Write text that a console's code page may not hold (Windows): what it cannot show becomes `?`."""
+    """Write text that a console's code page may not hold (Windows): what it cannot show becomes `?`.
+
+    Talk to a terminal that has been closed is dropped: a recording goes on, or ends, as if it had been read.
+    """
     encoding = stream.encoding or "utf-8"
-    click.echo(text.encode(encoding, "replace").decode(encoding), file=stream, nl=False)
+    try:
+        click.echo(text.encode(encoding, "replace").decode(encoding), file=stream, nl=False)
+    except OSError:
+        if stream is not sys.stderr:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # else its flush at the end fails again
 
 
 def write_data(text: str) -> None:

@@ -2,46 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import click
 
-from mfa_audit import certificates, folders
+from mfa_audit import folders
 from mfa_audit.commands import quiet_option
 from mfa_audit.errors import AuditError
-from mfa_audit.trust import Certificate, Store, load_certificate, nss, runtimes, systems
-
-# What `--system` names: its own value of sys.platform, and which of the Linux stores it has.
-_SYSTEMS: Final = {"windows": "win32", "macos": "darwin", "debian": "linux", "fedora": "linux"}
-
-
-def stores_of(system: str, *, machine: bool, home: Path) -> list[Store]:
-    """The stores that a system of that kind has; `machine`: those of every account, where the user's are
-    apart.
-    """
-    found = runtimes.stores(os.environ)
-    if system == "windows":
-        return [systems.windows(machine=machine), *found]
-    if system == "macos":
-        return [systems.macos(home, machine=machine), *found]
-    return [*([systems.fedora()] if system == "fedora" else [systems.debian()]), *nss.stores(home), *found]
-
-
-def this_system() -> str:
-    """Which of the known systems this is; a Linux that is neither is treated as Debian's kind."""
-    for name, platform in _SYSTEMS.items():
-        if sys.platform == platform and platform != "linux":
-            return name
-    return (
-        "fedora"
-        if shutil.which("update-ca-trust") and not shutil.which("update-ca-certificates")
-        else "debian"
-    )
+from mfa_audit.trust import Certificate, Store, load_certificate
+from mfa_audit.trust.known import (
+    SYSTEMS,
+    authority_file,
+    forget,
+    known_certificates,
+    remember,
+    stores_of,
+    this_system,
+)
 
 
 def _options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -54,9 +33,7 @@ def _options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--ca", type=click.Path(path_type=Path, dir_okay=False), help="Another certificate's PEM file."
         ),
-        click.option(
-            "--system", type=click.Choice(list(_SYSTEMS)), help="With --dry-run: as on another system."
-        ),
+        click.option("--system", type=click.Choice(SYSTEMS), help="With --dry-run: as on another system."),
         quiet_option,
     ]
     for decorator in reversed(decorators):
@@ -74,7 +51,7 @@ def command(
     It can vouch for Partner Center's hosts only. Everything done is said first; `mfa-audit untrust` undoes
     it.
     """
-    certificate = load_certificate(ca or _authority_file())
+    certificate = load_certificate(ca or authority_file(folders.authority_folder()))
     say = _speaker(quiet)
     say(f"The authority: {certificate.name}, {certificate.file}")
     failed = False
@@ -90,7 +67,7 @@ def command(
         _change(store, "add", certificate, dry_run=dry_run, say=say)
         failed |= not dry_run and _look(store, certificate, say) is False
     if not dry_run:
-        _remember(certificate)
+        remember(certificate, folders.authority_folder())
     if failed:
         raise SystemExit(2)
 
@@ -102,7 +79,7 @@ def untrust(
 ) -> None:
     """Take the proxy's authority, and every earlier one, out of the stores, and look that it is gone."""
     say = _speaker(quiet)
-    known = [load_certificate(ca)] if ca is not None else _known()
+    known = [load_certificate(ca)] if ca is not None else known_certificates(folders.authority_folder())
     failed = False
     for store in _chosen(system, machine=machine, dry_run=dry_run, keys=keys):
         for certificate in known:
@@ -120,7 +97,7 @@ def untrust(
     if failed:
         raise SystemExit(2)
     if not dry_run and not keys and ca is None:
-        shutil.rmtree(_memory(), ignore_errors=True)
+        forget(folders.authority_folder())
 
 
 _STATES: Final = {
@@ -171,30 +148,3 @@ def _chosen(system: str | None, *, machine: bool, dry_run: bool, keys: Sequence[
 
 def _speaker(quiet: bool) -> Callable[[str], None]:
     return lambda sentence: None if quiet else click.echo(sentence, err=True)
-
-
-def _authority_file() -> Path:
-    """The kept authority's certificate; made where there is none, for trusting may come before recording."""
-    kept = folders.authority_folder() / certificates.PUBLIC_FILE
-    return kept if kept.is_file() else certificates.ensure(folders.authority_folder()).certificate_file
-
-
-def _memory() -> Path:
-    """Copies of what was trusted, for an authority that was renewed since must be found to be taken out."""
-    return folders.authority_folder() / "trusted"
-
-
-def _remember(certificate: Certificate) -> None:
-    memory = _memory()
-    try:
-        memory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.copyfile(certificate.file, memory / f"{certificate.label}-{certificate.sha1[:16]}.pem")
-    except OSError as error:
-        raise AuditError(f"cannot note in {memory} what was trusted ({error.strerror or error})") from error
-
-
-def _known() -> list[Certificate]:
-    files = sorted(_memory().glob("*.pem"))
-    current = folders.authority_folder() / certificates.PUBLIC_FILE
-    found = [load_certificate(file) for file in [*files, *([current] if current.is_file() else [])]]
-    return list({certificate.sha1: certificate for certificate in reversed(found)}.values())

@@ -13,7 +13,7 @@ from typing import Any, Final
 from mfa_audit.formats.printable import utc
 from mfa_audit.formats.words import PROVES_NOT, title_of
 from mfa_audit.judging.history import Previously
-from mfa_audit.reports import Gap, NotAudited, Report, Source, ToolRow, UserRow
+from mfa_audit.reports import Gap, Microsoft, NotAudited, Report, Source, ToolRow, UserRow
 
 SCHEMA_VERSION: Final = 1
 
@@ -59,6 +59,7 @@ def to_data(report: Report) -> dict[str, Any]:
         "machine": report.machine,
         "account": report.account,
         "notes": list(report.notes),
+        "microsoft": None if report.microsoft is None else _microsoft(report.microsoft),
         "limits": list(PROVES_NOT),
         "reason_titles": {reason: title_of(reason) for reason in sorted(_reasons(report))},
     }
@@ -145,6 +146,45 @@ def _source(row: Source) -> dict[str, Any]:
         "validate": row.validate,
         "enforce": row.enforce,
         "requests": row.requests,
+    }
+
+
+def _microsoft(found: Microsoft) -> dict[str, Any]:
+    return {
+        "calls": found.calls,
+        "seen": found.seen,
+        "applications": [
+            {
+                "app_id": one.application_id,
+                "name": one.name,
+                "calls": one.calls,
+                "with_mfa": one.with_mfa,
+                "without_mfa": one.calls - one.with_mfa,
+                "seen": one.seen,
+                "failing": one.failing,
+                "users": list(one.users),
+                "last_seen": _time(one.last_seen),
+            }
+            for one in found.applications
+        ],
+        "users": [
+            {"name": one.name, "tenant": one.tenant, "last_seen": _time(one.last_seen)} for one in found.users
+        ],
+        "disagreements": found.disagreements,
+        "matches": [
+            {
+                "application": one.application,
+                "tool": one.tool,
+                "program": one.program,
+                "user_agent": one.user_agent,
+                "verdict": str(one.verdict),
+                "microsoft_compliant": one.microsoft_compliant,
+                "disagree": one.disagree,
+                "calls": one.calls,
+                "request_id": one.request_id,
+            }
+            for one in found.matches
+        ],
     }
 
 

@@ -47,6 +47,13 @@ def _lines(report: Report) -> Iterator[str]:
     if report.quiet:
         yield from ("", "## Quiet in this period, but without MFA when last seen", "")
         yield from _table(report.quiet, report.generated_at)
+    if report.microsoft is not None:
+        yield from ("", f"## {words.MICROSOFT}", "")
+        for one in words.microsoft_unseen(report):
+            yield f"- {words.microsoft_application(one, report.generated_at, markdown_code)}"
+        told = (words.microsoft_users(report, markdown_code), words.microsoft_coverage(report))
+        yield from (f"- {text}" for text in told if text)
+        yield from (f"- {words.microsoft_match(one, markdown_code)}" for one in report.microsoft.matches)
     if not report.tools:
         yield from _help(report)
     if report.recording.gaps:

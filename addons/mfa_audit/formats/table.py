@@ -48,6 +48,7 @@ def render(report: Report, *, width: int = 80, colour: bool = False) -> str:
     else:
         _write_help(page, report)
     _write_quiet(page, report)
+    _write_microsoft(page, report)
     _write_tail(page, report)
     return page.text()
 
@@ -177,6 +178,24 @@ def _write_quiet(page: _Page, report: Report) -> None:
     if report.quiet:
         page.write(Text("Quiet in this period, but without MFA when last seen", style="bold"))
         _write_in_short(page, report, report.quiet)
+
+
+def _write_microsoft(page: _Page, report: Report) -> None:
+    if report.microsoft is None:
+        return
+    unseen = words.microsoft_unseen(report)
+    page.write(Text(words.MICROSOFT, style="bold"))
+    for one in unseen[:_MOST]:
+        page.write(
+            Text(words.microsoft_application(one, report.generated_at), style="red" if one.failing else ""), 1
+        )
+    if len(unseen) > _MOST:
+        page.write(Text(f"and {count(len(unseen) - _MOST, 'more application')}"), 1)
+    for told in (words.microsoft_users(report), words.microsoft_coverage(report)):
+        if told:
+            page.write(Text(told), 1)
+    for match in report.microsoft.matches[:_MOST]:
+        page.write(Text(words.microsoft_match(match), style="red" if match.disagree else ""), 3)
 
 
 def _write_tail(page: _Page, report: Report) -> None:

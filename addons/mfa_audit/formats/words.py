@@ -12,7 +12,7 @@ from typing import Final
 
 from mfa_audit.formats.printable import count, day, days, duration, line, moment, share
 from mfa_audit.judging.verdicts import REASONS, Answer, Verdict
-from mfa_audit.reports import Gap, NotAudited, Report, Source, ToolRow
+from mfa_audit.reports import Gap, Match, MicrosoftApplication, NotAudited, Report, Source, ToolRow
 
 VERDICTS: Final = {
     Verdict.COMPLIANT: "With MFA",
@@ -25,6 +25,7 @@ ANSWERS: Final = {
     Answer.NO: "NO",
     Answer.UNCLEAR: "CANNOT TELL YET",
 }
+MICROSOFT: Final = "Microsoft saw, this recorder did not"
 NOT_AUDITED: Final = "Seen but unreadable"
 GAP: Final = "Recorder was off"
 BLOCKED: Final = "BLOCKED NOW"
@@ -116,6 +117,13 @@ def is_blocked(tool: ToolRow) -> bool:
 
 def answer(report: Report) -> str:
     """The answer with the counts in one or two sentences, without the answer's own word."""
+    failing_there = microsoft_failing(report)
+    if failing_there and not with_verdict(report, Verdict.NON_COMPLIANT):
+        verb = "calls" if failing_there == 1 else "call"
+        return (
+            f"Microsoft counts {count(failing_there, 'application')} that {verb} Partner Center without MFA. "
+            "This recorder saw no tool without it."
+        )
     if not report.tools:
         return "no call to Partner Center with a token was seen."
     total = count(len(report.tools), "tool")
@@ -139,6 +147,68 @@ def answer(report: Report) -> str:
         if exempt:
             told += f" {exempt:,} {'is' if exempt == 1 else 'are'} app-only: the rule does not apply."
     return told if report.answer is Answer.YES else f"{told} But not everything could be seen."
+
+
+def microsoft_failing(report: Report) -> int:
+    """How many applications call without MFA by Microsoft's own lists."""
+    return sum(one.failing for one in report.microsoft.applications) if report.microsoft else 0
+
+
+def microsoft_coverage(report: Report) -> str:
+    """How many of Microsoft's listed calls were recorded too, and on how many the two disagree."""
+    found = report.microsoft
+    if found is None or not found.calls:
+        return ""
+    told = f"Of {count(found.calls, 'call')} that Microsoft lists, {found.seen:,} were recorded here"
+    told += f" ({found.seen * 100 // found.calls}%)."
+    if found.disagreements:
+        told += f" On {count(found.disagreements, 'call')} Microsoft's verdict is not the token's."
+    return told
+
+
+def microsoft_match(one: Match, show: Show = name) -> str:
+    """Calls of one kind that both saw: "CIPP: 12 calls as Billing. Token: Without MFA. Microsoft: no word."."""
+    who = show(one.tool) if one.program is None else f"{show(one.program)} ({show(one.tool)})"
+    microsoft = {True: "with MFA", False: "without MFA", None: "no word"}[one.microsoft_compliant]
+    agent = f", {show(one.user_agent)}" if one.user_agent else ""
+    told = f"{who}{agent}: {count(one.calls, 'call')} as {show(one.application)}."
+    return f"{told} Token: {VERDICTS[one.verdict]}. Microsoft: {microsoft}{' - they disagree' if one.disagree else ''}."
+
+
+def microsoft_application(one: MicrosoftApplication, now: datetime, show: Show = name) -> str:
+    """One application of Microsoft's lists: "Billing: 2 of 7 calls without MFA, dana@contoso.example, last 7 Nov"."""
+    without = one.calls - one.with_mfa
+    told = f"{show(one.name)}: "
+    told += (
+        f"{without:,} of {count(one.calls, 'call')} without MFA"
+        if without
+        else f"{count(one.calls, 'call')} with MFA"
+    )
+    if without and not one.failing:
+        told += ", none in the newest week"
+    if one.seen:
+        told += f", {one.seen:,} recorded here"
+    if one.users:
+        told += f", {listed(one.users, 2, show)}"
+    if one.last_seen:
+        told += f", last {day(one.last_seen, now)}"
+    return f"{told}."
+
+
+def microsoft_unseen(report: Report) -> list[MicrosoftApplication]:
+    """The applications that fail by Microsoft's lists, or of which not all calls were recorded here; worst first."""
+    found = report.microsoft.applications if report.microsoft else ()
+    return [one for one in found if one.failing or one.seen < one.calls]
+
+
+def microsoft_users(report: Report, show: Show = name) -> str:
+    """Who signed in without MFA by Microsoft's list; empty where nobody."""
+    users = report.microsoft.users if report.microsoft else ()
+    return (
+        f"Without MFA by Microsoft's list of users: {listed([one.name for one in users], show=show)}."
+        if users
+        else ""
+    )
 
 
 def headline(report: Report) -> str:

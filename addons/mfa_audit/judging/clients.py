@@ -121,7 +121,7 @@ _MARKS: Final = tuple(
     )
 )
 
-_LONGEST: Final = 512
+LONGEST: Final = 512
 _LONGEST_NAME: Final = 100
 _GUID: Final = re.compile(r"\{?\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b\}?", re.IGNORECASE)
 # Deliberately wider than an address: what only looks like one loses nothing by being masked. The parts are
@@ -150,7 +150,7 @@ def client_of(
 
 
 def _mask(value: str | None) -> str | None:
-    if value is None or not (short := value[: _LONGEST * 2].strip()):
+    if value is None or not (short := value[: LONGEST * 2].strip()):
         return None
     if not short.isascii():
         short = short.encode("utf-8", "replace").decode("utf-8")  # lone surrogates of undecodable bytes
@@ -158,7 +158,7 @@ def _mask(value: str | None) -> str | None:
     short = _TOKEN.sub("<token>", short)
     if "@" in short or "%40" in short:
         short = _EMAIL.sub("<email>", short)
-    return _PERSON.sub(r"\1\2<user>", short)[:_LONGEST]
+    return _PERSON.sub(r"\1\2<user>", short)[:LONGEST]
 
 
 def product_of(user_agent: str | None) -> Product | None:
@@ -176,7 +176,7 @@ def product_of(user_agent: str | None) -> Product | None:
 
 def _cut_version(value: str) -> str:
     """The name without a version at its end: `Partner Center Explorer v2.0` is `Partner Center Explorer`."""
-    name = _GUID.sub("", value[:_LONGEST])
+    name = _GUID.sub("", value[:LONGEST])
     return " ".join(_VERSION.sub("", name).split()).strip(" -_/,;:")[:_LONGEST_NAME]
 
 

@@ -29,8 +29,7 @@ class _Connection:
         self.user_agent = user_agent
         self.program = program
         self.seen = False
-        # Until the client says hello to us, all we know is that bytes may have gone through a tunnel.
-        self.reason = TUNNELLED
+        self.reason = NO_REQUEST
 
 
 class Blindness:
@@ -59,7 +58,13 @@ class Blindness:
     def program_name(self, identifier: str) -> str | None:
         """The name of the program behind a followed connection, as far as it is known by now."""
         found = self.program(identifier)
-        return found.result() if found is not None and found.done() and not found.cancelled() else None
+        if found is None or not found.done() or found.cancelled() or found.exception() is not None:
+            return None
+        return found.result()
+
+    def saw_bytes(self, identifier: str) -> None:
+        """The client sent something; until it says hello to us, all we know is that it went through a tunnel."""
+        self._set(identifier, TUNNELLED)
 
     def saw_hello(self, identifier: str) -> None:
         """The client began TLS with us."""

@@ -112,7 +112,7 @@ class Har:
             return self._attachments(file) if isinstance(file, str) else None
         if content.get("encoding") == "base64":
             try:
-                return base64.b64decode(text[: BODY_LIMIT * 4 // 3 // 4 * 4])
+                return base64.b64decode(text[: (BODY_LIMIT + 2) // 3 * 4])[:BODY_LIMIT]
             except (binascii.Error, ValueError):
                 return None
         return text[:BODY_LIMIT].encode("utf-8", "replace")[:BODY_LIMIT]

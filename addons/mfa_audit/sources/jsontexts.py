@@ -25,6 +25,7 @@ _SPACE: Final = re.compile(r"[\s\ufeff\x00]*")
 _TOKEN: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"|["{}\[\]]', re.S)
 _SCALAR: Final = re.compile(r"[^,\]}\s]+")
 _BETWEEN: Final = re.compile(r'[^"{}\[\]]++')
+_FLAT: Final = re.compile(r'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")++', re.S)
 _IN_STRING: Final = re.compile(r'(?:[^"\\]++|\\.)*+', re.S)
 _WHOLE_CHARACTERS: Final = re.compile(rf'(?:[^"\\]|\\u[0-9a-fA-F]{{4}}|\\[^u]){{0,{STRING}}}+', re.S)
 
@@ -67,13 +68,19 @@ class JsonText:
         return True
 
     def keys(self) -> Iterator[str]:
-        """The keys of the object that begins here; between two of them its value must be read or passed."""
+        """The keys of the object that begins here; read or pass the value of each in between.
+
+        Raises CutOffError, also where what should be a key is none: what follows cannot be told.
+        """
         self.take("{")
         while (next_one := self.peek()) not in ("}", ""):
             if next_one == ",":
                 self._at += 1
                 continue
-            key = self.value() if next_one == '"' else None
+            try:
+                key = self.value() if next_one == '"' else None
+            except BrokenError:
+                raise CutOffError from None
             if not isinstance(key, str) or not self.take(":"):
                 raise CutOffError
             yield key
@@ -194,11 +201,13 @@ class JsonText:
             if self._at >= len(self._text) and not self._fill():
                 raise CutOffError
             character = self._text[self._at]
-            if character == '"':
+            match = _FLAT.match(self._text, self._at) if depth else None
+            if match and (kept is None or size > WINDOW or match.end() - self._at <= STRING):
+                self._at = match.end()
+                keep(match.group())
+            elif character == '"':
                 self._at += 1
-                keep('"')
-                keep(self._pass_string())
-                keep('"')
+                keep(f'"{self._pass_string()}"')
             elif match := _BETWEEN.match(self._text, self._at):
                 self._at = match.end()
                 keep(match.group())

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from mitmproxy import connection, ctx, exceptions, http, tls
 from mitmproxy.addonmanager import Loader
+from mitmproxy.proxy import layer
 
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges import (
@@ -48,7 +49,7 @@ _RESPONSE: Final = {name.encode(): field for name, field in RESPONSE_HEADERS.ite
 _HOSTS_REMEMBERED: Final = 1_000
 # Seconds that the first call of a connection waits, at most, for the name of its program: finding it takes some
 # 13 ms, counted from the CONNECT, so that a call over a real network has it long before its answer.
-_PROGRAM_PATIENCE: Final = 0.050
+_PROGRAM_PATIENCE: Final = 0.100
 
 
 class _Asked(NamedTuple):
@@ -136,12 +137,17 @@ class PartnerCenterMfa:
                 logger.warning("mfa-audit adds %s: %s to calls, as %s asks.", header, value, name)
 
     def done(self) -> None:
-        if self.recorder is not None:
+        if self.recorder is None:
+            return
+        try:
             for asked in self._asked.values():  # what was asked will not be answered any more
                 program = self._blindness.program_name(asked.connection)
                 self.recorder.record(self._judge.observe(_exchange(asked, None, program)))
             self._asked.clear()
             self._blindness.flush()
+        except Exception as error:
+            self._fail(error)
+        finally:
             stopped = ctx.master.should_exit.is_set()
             self.recorder.close("stopped" if stopped else "unloaded")
 
@@ -183,9 +189,9 @@ class PartnerCenterMfa:
                 authorization.append(Secret(value))
             elif (field := _REQUEST.get(name)) is not None and field not in parts:
                 parts[field] = decode_text(value)
+        self._blindness.saw_request(flow.client_conn.id)
         if request.method == "OPTIONS" and not authorization:
             return  # a browser asks whether it may call (CORS preflight): no call yet
-        self._blindness.saw_request(flow.client_conn.id)
         secrets = tuple(authorization)
         for option, (header, value_, methods) in TESTS.items():
             if (
@@ -211,9 +217,8 @@ class PartnerCenterMfa:
             program = self._blindness.program(asked.connection)
             if program is not None and not program.done():
                 return self._record_with(program, asked, response)
-            saved = self.recorder.record(
-                self._judge.observe(_exchange(asked, response, program.result() if program else None))
-            )
+            name = self._blindness.program_name(asked.connection)
+            saved = self.recorder.record(self._judge.observe(_exchange(asked, response, name)))
             return None if saved is None else saved.wait()
         except Exception as error:
             self._fail(error)
@@ -229,7 +234,7 @@ class PartnerCenterMfa:
         """
         try:
             await asyncio.wait([program], timeout=_PROGRAM_PATIENCE)
-            name = program.result() if program.done() else None
+            name = self._blindness.program_name(asked.connection)
             observation = self._judge.observe(_exchange(asked, response, name))
             assert self.recorder is not None  # noqa: S101 - _record looked
             saved = self.recorder.record(observation)
@@ -281,6 +286,10 @@ class PartnerCenterMfa:
         except Exception as error:
             self._fail(error)
 
+    def next_layer(self, data: layer.NextLayer) -> None:
+        if self._blindness.knows(data.context.client.id) and data.data_client():
+            self._blindness.saw_bytes(data.context.client.id)
+
     def tls_clienthello(self, data: tls.ClientHelloData) -> None:
         try:
             client = data.context.client
@@ -292,7 +301,11 @@ class PartnerCenterMfa:
             self._fail(error)
 
     def tls_failed_client(self, data: tls.TlsData) -> None:
-        self._blindness.refused_certificate(data.context.client.id)
+        # A client that refuses our certificate says so (a TLS alert). One that just hangs up may have changed its
+        # mind, as a healthy Chromium does now and then: that is an unused connection.
+        error = data.conn.error or ""
+        if "trust the proxy's certificate" in error and "disconnected" not in error:
+            self._blindness.refused_certificate(data.context.client.id)
 
     def tls_failed_server(self, data: tls.TlsData) -> None:
         self._blindness.failed_upstream(data.context.client.id)

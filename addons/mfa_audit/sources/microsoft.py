@@ -192,14 +192,16 @@ def _truth(value: Any) -> bool | None:
 
 def _date(value: Any) -> tuple[float, str] | None:
     """Seconds since 1970 and the ISO day (UTC) of a date; Microsoft's lists give UTC without saying so."""
+    if isinstance(value, dict):
+        # PowerShell's ConvertTo-Json writes a date that it understood as {"value": "…", "DateTime": "…"}.
+        value = value.get("value")
     if isinstance(value, str) and (match := _POWERSHELL_DATE.fullmatch(value.strip())):
         seconds = int(match[1]) / 1000
         try:
             return seconds, datetime.fromtimestamp(seconds, UTC).date().isoformat()
         except (OverflowError, ValueError, OSError):
             return None
-    # PowerShell's ConvertTo-Json writes a date that it understood as {"value": "…", "DateTime": "…"}.
-    found = calls.read_date(value.get("value") if isinstance(value, dict) else value)
+    found = calls.read_date(value)
     if found is None:
         return None
     found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
@@ -210,7 +212,9 @@ def _date(value: Any) -> tuple[float, str] | None:
 
 
 def looks_like_row(found: Any) -> bool:
-    """Whether a JSON value is a row, or a page with rows, of one of Microsoft's lists."""
+    """Whether a JSON value is a row, or a page or an array of rows, of one of Microsoft's lists."""
+    if isinstance(found, list):
+        return not found or looks_like_row(found[0])
     if not isinstance(found, dict):
         return False
     return read_row(found) is not None or any(key.lower() in CONTAINERS for key in found)

@@ -19,7 +19,7 @@ BYTES, TEXT, INTEGER, FLOAT, TRUTH, NULL, LIST, DICT = b",;#^!~]}"
 LENGTH_DIGITS: Final = 12
 # Where a flow may begin after a damaged stretch: a length, and one of the keys that a flow's dictionary has.
 _RESTART: Final = re.compile(
-    rb"(?<![\d:])(\d{3,12}):(?=\d{1,2}:(?:version|type|id|error|client_conn|server_conn|intercepted|is_replay|marked"
+    rb"(?<!\d)(\d{3,24}):(?=\d{1,2}:(?:version|type|id|error|client_conn|server_conn|intercepted|is_replay|marked"
     rb"|metadata|comment|timestamp_created|backup|request|response|websocket|mode)[;,])"
 )
 
@@ -174,23 +174,31 @@ def _resume(tape: Tape, damaged: int, remarks: Remarks) -> bool:
     while chunk := stream.read(BUFFER):
         window += chunk
         for match in _RESTART.finditer(window):
-            end = position + match.end() + int(match[1])
-            if tape.size is not None and end < tape.size:
-                here = stream.tell()
-                stream.seek(end)
-                closed = stream.read(1) == b"}"
-                stream.seek(here)
-                if closed:
-                    stream.seek(position + match.start())
-                    remarks.note(
-                        f"{position + match.start() - damaged:,} damaged bytes between flows passed over"
-                    )
-                    return True
+            start = _find_flow(tape, position + match.start(), match[1])
+            if start is not None:
+                stream.seek(start)
+                remarks.note(f"{start - damaged:,} damaged bytes between flows passed over")
+                return True
         kept = window[-64:]
         position += len(window) - len(kept)
         window = kept
     remarks.note(f"cut off or damaged: the last {stream.tell() - damaged:,} bytes are no whole flow")
     return False
+
+
+def _find_flow(tape: Tape, position: int, digits: bytes) -> int | None:
+    """Where in the digits the length of a whole flow begins; the flow that was torn may have ended in a digit."""
+    here = tape.stream.tell()
+    try:
+        for first in range(len(digits) - 2):
+            end = position + len(digits) + 1 + int(digits[first:])
+            if digits[first] != ord("0") and tape.size is not None and end < tape.size:
+                tape.stream.seek(end)
+                if tape.stream.read(1) == b"}":
+                    return position + first
+    finally:
+        tape.stream.seek(here)
+    return None
 
 
 def _read_without_bodies(tape: Tape, length: int, whole: int) -> tuple[bytes, bool]:

@@ -1,17 +1,22 @@
-"""Opening an audit database: created private, recognised as ours, migrated with a backup beside it."""
+"""Opening an audit database: created private, recognised as ours, migrated with a backup beside it.
+
+No file of a database is ever opened here but by SQLite: on POSIX, closing any descriptor of a file drops every
+lock that the process holds on it. Another process then takes itself for the last user of the database, removes
+the write-ahead log, and what is recorded afterwards goes into a file without a name (tried; "How To Corrupt An
+SQLite Database File", 2.2, at sqlite.org).
+"""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 import sys
+from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal, TypeVar
-
-from sqlite_utils import Database
 
 from mfa_audit.errors import AuditError
 from mfa_audit.store import schema
@@ -19,7 +24,20 @@ from mfa_audit.store import schema
 Synchronous = Literal["NORMAL", "FULL"]
 Result = TypeVar("Result")
 
-_HEADER: Final = b"SQLite format 3\0"
+# The files (device, file number) that connections of this process are open to for writing.
+_written_here: Final[Counter[tuple[int, int]]] = Counter()
+
+
+class _WritingConnection(sqlite3.Connection):
+    """Tells `read` for as long as it is open that this process writes to the file."""
+
+    written: tuple[int, int] | None = None
+
+    def close(self) -> None:
+        super().close()
+        if self.written is not None:
+            _written_here[self.written] -= 1
+            self.written = None
 
 
 def create_private(path: Path) -> None:
@@ -38,11 +56,14 @@ def open_for_writing(path: Path, *, synchronous: Synchronous = "NORMAL") -> sqli
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        try:
+        with suppress(FileExistsError):
             create_private(path)
-        except FileExistsError:
-            _require_sqlite(path)
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
+        connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, timeout=5, factory=_WritingConnection
+        )
+        connection.written = identity(path)
+        if connection.written is not None:
+            _written_here[connection.written] += 1
         try:
             _prepare(connection, path, synchronous)
         except BaseException:
@@ -53,27 +74,36 @@ def open_for_writing(path: Path, *, synchronous: Synchronous = "NORMAL") -> sqli
     return connection
 
 
+def is_damage(error: BaseException) -> bool:
+    """Whether SQLite says that the file is broken or no database at all, so that trying again is useless."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 def unusable(path: Path, error: Exception) -> AuditError:
     """The sentence for a database that cannot be written."""
-    return AuditError(f"cannot write the database {path}: {_cause(error)}. Name another with --db.")
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+        return _foreign(path)
+    return AuditError(f"cannot write the database {path}: {cause(error)}. Name another with --db.")
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, synchronous: Synchronous) -> None:
     version = _require_ours(connection, path, empty_is_ours=True)
-    db = Database(connection)
-    if version < schema.current_version():
+    if version < schema.VERSION:
+        from mfa_audit.store.migrations import migrate
+
         if version > 0:
-            backup(connection, path.with_name(f"{path.name}.before-v{schema.current_version()}"))
+            backup(connection, path.with_name(f"{path.name}.before-v{schema.VERSION}"))
         # Two recorders may start at once: the second waits here for the first, and finds nothing left to do.
         connection.execute("BEGIN IMMEDIATE")
         try:
             connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
-            schema.migrations.apply(db)
+            migrate(connection)
             connection.execute("COMMIT")
         except BaseException:
             connection.rollback()
             raise
-    db.enable_wal()
+    connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
@@ -90,10 +120,10 @@ def read(path: Path, query: Callable[[sqlite3.Connection], Result]) -> Result:
     if not path.exists():
         raise AuditError(f"there is no database {path}. Record something first, or name another with --db.")
     try:
-        _require_sqlite(path)
-        if _is_quiet(path):
+        if _is_quiet(path) and not _written_here[_state(path)[:2]]:
             # Nobody writes, so the file alone is the whole truth. `immutable` keeps SQLite from leaving -wal and
-            # -shm behind, which a mere reader of a WAL database otherwise does, and needs no right to write.
+            # -shm behind, which a mere reader of a WAL database otherwise does, and needs no right to write. But
+            # it opens the file without SQLite's own care for the locks of this process.
             before = _state(path)
             try:
                 result = _query(path, "&immutable=1", query)
@@ -105,20 +135,25 @@ def read(path: Path, query: Callable[[sqlite3.Connection], Result]) -> Result:
                     return result
         return _query(path, "", query)
     except (OSError, sqlite3.Error) as error:
-        raise AuditError(f"cannot read the database {path}: {_cause(error)}.") from None
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+            raise _foreign(path) from None
+        raise AuditError(f"cannot read the database {path}: {cause(error)}.") from None
 
 
 def _query(path: Path, parameters: str, query: Callable[[sqlite3.Connection], Result]) -> Result:
     uri = f"{path.absolute().as_uri()}?mode=ro{parameters}"
     with closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5)) as connection:
         version = _require_ours(connection, path, empty_is_ours=False)
-        if version == schema.current_version():
+        if version == schema.VERSION:
             connection.execute("PRAGMA temp_store = MEMORY")
             connection.execute("PRAGMA cache_size = -65536")
+            connection.execute("BEGIN")  # all that is read is of one moment
             return query(connection)
         with closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
             connection.backup(copy)
-            schema.migrations.apply(Database(copy))
+            from mfa_audit.store.migrations import migrate
+
+            migrate(copy)
             return query(copy)
 
 
@@ -127,9 +162,9 @@ def _is_quiet(path: Path) -> bool:
     return not (log.exists() and log.stat().st_size)
 
 
-def _state(path: Path) -> tuple[int, int, int]:
+def _state(path: Path) -> tuple[int, int, int, int]:
     status = path.stat()
-    return status.st_ino, status.st_size, status.st_mtime_ns
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def backup(source: sqlite3.Connection, target: Path) -> None:
@@ -151,12 +186,8 @@ def backup(source: sqlite3.Connection, target: Path) -> None:
         raise
 
 
-def _require_sqlite(path: Path) -> None:
-    """Raise AuditError for a file that is no SQLite database; an empty file is a database to come."""
-    with path.open("rb") as file:
-        header = file.read(len(_HEADER))
-    if header not in (b"", _HEADER):
-        raise AuditError(f"{path} is not an audit database. Nothing was changed; name another with --db.")
+def _foreign(path: Path) -> AuditError:
+    return AuditError(f"{path} is not an audit database. Nothing was changed; name another with --db.")
 
 
 def _require_ours(connection: sqlite3.Connection, path: Path, *, empty_is_ours: bool) -> int:
@@ -164,9 +195,9 @@ def _require_ours(connection: sqlite3.Connection, path: Path, *, empty_is_ours: 
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application != schema.APPLICATION_ID and (tables or not empty_is_ours):
-        raise AuditError(f"{path} is not an audit database. Nothing was changed; name another with --db.")
+        raise _foreign(path)
     version = schema.version(connection)
-    if version > schema.current_version():
+    if version > schema.VERSION:
         raise AuditError(
             f"{path} was written by a newer mfa-audit. Upgrade this one (pip install --upgrade mfa-audit), "
             "or name another database with --db."
@@ -174,7 +205,8 @@ def _require_ours(connection: sqlite3.Connection, path: Path, *, empty_is_ours: 
     return version
 
 
-def _cause(error: Exception) -> str:
+def cause(error: Exception) -> str:
+    """What went wrong, in the system's or SQLite's words."""
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     return str(error)

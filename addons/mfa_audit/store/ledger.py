@@ -9,7 +9,8 @@ from typing import Any
 
 from mfa_audit.judging.clients import Client
 from mfa_audit.judging.history import Use
-from mfa_audit.judging.tokens import Form
+from mfa_audit.judging.tokens import Form, User
+from mfa_audit.judging.verdicts import Verdict
 from mfa_audit.store.sessions import BEAT
 
 
@@ -26,7 +27,7 @@ class ClientUse:
 
 @dataclass(frozen=True, slots=True)
 class ClientCount:
-    """Calls of one client and program under a label: an operation, or a day (as its start, seconds since 1970)."""
+    """Calls of one client and program under a label: an operation, or a local day (as one of its hours, in seconds)."""
 
     client: Client
     program: str | None
@@ -49,7 +50,10 @@ class UnreadConnections:
 
 @dataclass(frozen=True, slots=True)
 class SessionFacts:
-    """One recording or import; `ended` None: still running, or it crashed. Times in seconds since 1970 (UTC)."""
+    """One recording or import; `ended` None: still running, or it crashed. Times in seconds since 1970 (UTC).
+
+    `sanitised` calls of an import had their token taken out of the capture.
+    """
 
     uuid: str
     kind: str
@@ -68,6 +72,7 @@ class SessionFacts:
     programs_denied: int
     folded: int
     requests: int
+    sanitised: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,48 @@ class GapFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenCall:
+    """A recorded call that Microsoft lists too, by its request id; `verdict` is that of its token."""
+
+    client: Client
+    program: str | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class MicrosoftCall:
+    """A row of Microsoft's `partnerRequests`. `at` in seconds since 1970 (UTC); `seen` is our record of it."""
+
+    at: float | None
+    request_id: str | None
+    operation: str | None
+    user: User | None
+    application_id: str | None
+    mfa_compliant: bool | None
+    seen: SeenCall | None
+
+
+@dataclass(frozen=True, slots=True)
+class MicrosoftDay:
+    """A row of `applicationmfaadoptionstatus`: one application on one day (days since 1970)."""
+
+    day: int | None
+    application_id: str
+    name: str
+    mfa_requests: int
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class MicrosoftFacts:
+    """What of Microsoft's own lists lies in the period; `principals` are (user, seconds since 1970)."""
+
+    calls: tuple[MicrosoftCall, ...] = ()
+    days: tuple[MicrosoftDay, ...] = ()
+    principals: tuple[tuple[User, float | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Ledger:
     """One database's part of a report. `start` and `end` are the bounds really used, in seconds since 1970 (UTC)."""
 
@@ -93,10 +140,11 @@ class Ledger:
     without_token: int
     tokens: int
     operations: tuple[ClientCount, ...]
-    hours: tuple[ClientCount, ...]
+    days: tuple[ClientCount, ...]
     not_audited: tuple[UnreadConnections, ...]
     sessions: tuple[SessionFacts, ...]
     gaps: tuple[GapFacts, ...]
+    microsoft: MicrosoftFacts = MicrosoftFacts()
 
 
 def is_running(session: SessionFacts, now: float) -> bool:

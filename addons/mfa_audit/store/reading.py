@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from mfa_audit.judging.clients import Client, Tool, tool_of
 from mfa_audit.judging.history import Use
-from mfa_audit.judging.tokens import Form, User
+from mfa_audit.judging.tokens import NO_TOKEN, Form, User
 from mfa_audit.judging.verdicts import RULES_VERSION, Verdict, judge
 from mfa_audit.store import files, schema
 from mfa_audit.store.ledger import (
@@ -21,8 +22,9 @@ from mfa_audit.store.ledger import (
     SessionFacts,
     UnreadConnections,
 )
+from mfa_audit.store.microsoft import read_facts
 from mfa_audit.store.rows import NOT_FOLDED
-from mfa_audit.store.totals import DAY_MS, HOUR_MS
+from mfa_audit.store.totals import ADD_UP, DAY_MS, HOUR_MS
 
 
 def read_ledger(
@@ -32,13 +34,15 @@ def read_ledger(
     end: float | None = None,
     sessions: Sequence[str] | None = None,
     without: Sequence[str] = (),
+    uses_only: bool = False,
 ) -> Ledger:
     """What the database holds from `start` (included) to `end` (excluded), seconds since 1970 (UTC); None: open.
 
-    Only of the `sessions` with these UUIDs, and not of those in `without`. Bounds are exact to the millisecond
+    Only of the `sessions` with these UUIDs, and not of those in `without`; with `uses_only` no operations and days,
+    which takes half the time. Bounds are exact to the millisecond
     where single calls are still kept; older ones are rounded outward to hours (`rounded`). Raises AuditError.
     """
-    wanted = _Wanted(path, start, end, sessions, without)
+    wanted = _Wanted(path, start, end, sessions, without, uses_only)
     return files.read(path, lambda connection: _Reading(connection, wanted).ledger())
 
 
@@ -60,21 +64,19 @@ class _Wanted(NamedTuple):
     end: float | None
     sessions: Sequence[str] | None
     without: Sequence[str]
+    uses_only: bool
 
 
-_SUMS: Final = (
-    "sum(calls) AS calls, sum(accepted) AS accepted, sum(blocked) AS blocked, sum(blocked_by_test) AS blocked_by_test,"
-    " sum(expired) AS expired, sum(server_compliant) AS server_compliant,"
-    " sum(server_non_compliant) AS server_non_compliant, min(first) AS first, max(last) AS last"
-)
 _CALL_AS_TOTAL: Final = (
-    "SELECT session_id, client_id, program_id, token_id, 1 AS calls, flags & 1 AS accepted, flags >> 1 & 1 AS blocked,"
-    " flags >> 2 & 1 AS blocked_by_test, flags >> 3 & 1 AS expired, flags >> 4 & 1 AS server_compliant,"
-    " flags >> 5 & 1 AS server_non_compliant, at AS first, at AS last FROM calls WHERE at >= ? AND at < ?"
+    "SELECT token_id, client_id, program_id, session_id, imported, 1, flags & 1, flags >> 1 & 1, flags >> 2 & 1,"
+    " flags >> 3 & 1, flags >> 4 & 1, flags >> 5 & 1, at, at"
+    " FROM calls CROSS JOIN temp.chosen ON chosen.id = session_id WHERE at >= ? AND at < ?"
 )
 _TOTAL: Final = (
-    "SELECT session_id, client_id, program_id, token_id, calls, accepted, blocked, blocked_by_test, expired,"
-    " server_compliant, server_non_compliant, first, last FROM totals WHERE hour >= ? AND hour < ?"
+    "SELECT token_id, client_id, program_id, session_id, imported, calls, accepted, blocked, blocked_by_test,"
+    " expired, server_compliant, server_non_compliant, first, last"
+    # CROSS: SQLite is not to begin with the sessions, and to read all totals for each of them.
+    " FROM totals CROSS JOIN temp.chosen ON chosen.id = session_id WHERE hour >= ? AND hour < ?"
 )
 # Uses of one kind: the tokens in a group differ in nothing that judging looks at.
 _KIND: Final = (
@@ -94,6 +96,9 @@ class _Reading:
         self.from_ms = None if wanted.start is None else round(wanted.start * 1000)
         self.to_ms = None if wanted.end is None else round(wanted.end * 1000)
         self.rounded = False
+        self._uses_only = wanted.uses_only
+        none = connection.execute("SELECT id FROM tokens WHERE key = ?", [NO_TOKEN.key]).fetchone()
+        self._no_token: int | None = none and none[0]
         self._choose_sessions(wanted.sessions, wanted.without)
         self._round_bounds()
         self._gather_uses()
@@ -106,13 +111,7 @@ class _Reading:
         }
         self._programs: dict[int, str | None] = dict(connection.execute("SELECT id, name FROM programs"))
         self._programs[schema.UNKNOWN_PROGRAM_ID] = None
-        self._users = {
-            identifier: User(tenant, object_id, name)
-            for identifier, tenant, object_id, name in connection.execute(
-                "SELECT id, tenant, object_id, name FROM users WHERE id IN"
-                " (SELECT user_id FROM tokens WHERE id IN (SELECT token_id FROM temp.uses))"
-            )
-        }
+        self._users: dict[int, User] = {}
 
     def ledger(self) -> Ledger:
         without_token, tokens = self._count()
@@ -124,11 +123,12 @@ class _Reading:
             uses=tuple(self._uses()),
             without_token=without_token,
             tokens=tokens,
-            operations=tuple(self._operations()),
-            hours=tuple(self._hours()),
+            operations=() if self._uses_only else tuple(self._operations()),
+            days=() if self._uses_only else tuple(self._days()),
             not_audited=tuple(self._not_audited()),
             sessions=tuple(self._sessions()),
             gaps=tuple(self._gaps()),
+            microsoft=read_facts(self.connection, self.from_ms, self.to_ms, self._clients, self._programs),
         )
 
     def _choose_sessions(self, wanted: Sequence[str] | None, without: Sequence[str]) -> None:
@@ -170,23 +170,25 @@ class _Reading:
 
     def _gather_uses(self) -> None:
         """Add up, per client, program and token, the totals of whole hours and the calls of the two edges."""
+        self.connection.execute(
+            "CREATE TEMP TABLE uses (token_id, client_id, program_id, session_id, imported, calls, accepted, blocked,"
+            " blocked_by_test, expired, server_compliant, server_non_compliant, first, last,"
+            " PRIMARY KEY (token_id, client_id, program_id, session_id)) WITHOUT ROWID"
+        )
         first, after = self._hour_range()
-        parts, values = [], []
         if first <= after:
-            parts.append(_TOTAL)
-            values += [first, after]
+            self._gather(_TOTAL, first, after)
             edges = [(self.from_ms, first * HOUR_MS), (after * HOUR_MS, self.to_ms)]
         else:
             edges = [(self.from_ms, self.to_ms)]
         for edge_start, edge_end in edges:
             if edge_start is not None and edge_end is not None and edge_start < edge_end:
-                parts.append(_CALL_AS_TOTAL)
-                values += [edge_start, edge_end]
+                self._gather(_CALL_AS_TOTAL, edge_start, edge_end)
+
+    def _gather(self, source: str, start: int, end: int) -> None:
+        # Into a table with a key, since tokens come in the order of time: half the time of a GROUP BY.
         self.connection.execute(
-            f"CREATE TEMP TABLE uses AS SELECT client_id, program_id, token_id, session_id, imported, {_SUMS}"  # noqa: S608
-            f" FROM ({' UNION ALL '.join(parts)}) JOIN temp.chosen ON chosen.id = session_id"
-            " GROUP BY client_id, program_id, token_id, session_id",
-            values,
+            f"INSERT INTO temp.uses {source} ON CONFLICT DO UPDATE SET {ADD_UP}", [start, end]
         )
 
     def _judge_stale_tokens(self) -> None:
@@ -195,7 +197,7 @@ class _Reading:
             "CREATE TEMP TABLE judged (token_id INTEGER PRIMARY KEY, verdict TEXT, reason TEXT)"
         )
         stale = self.connection.execute(
-            f"SELECT id, form, claims FROM tokens WHERE rules <> ? AND {NOT_FOLDED}",  # noqa: S608
+            f"SELECT id, form, claims FROM tokens WHERE rules < ? AND {NOT_FOLDED}",  # noqa: S608
             [RULES_VERSION],
         ).fetchall()
         for identifier, form, claims in stale:
@@ -204,19 +206,19 @@ class _Reading:
                 "INSERT INTO temp.judged VALUES (?, ?, ?)", [identifier, verdict.value, reason]
             )
         self._tokens = (
-            "(SELECT id, user_id, form, issued, claims, verdict, reason FROM tokens)"
+            "tokens INDEXED BY tokens_facts"
             if not stale
-            else "(SELECT id, user_id, form, issued, claims, ifnull(judged.verdict, tokens.verdict) AS verdict,"
+            else "(SELECT id, user_id, form, issued, ifnull(judged.verdict, tokens.verdict) AS verdict,"
             " ifnull(judged.reason, tokens.reason) AS reason"
-            " FROM tokens LEFT JOIN temp.judged ON judged.token_id = tokens.id)"
+            " FROM tokens LEFT JOIN temp.judged ON judged.token_id = tokens.id) AS tokens"
         )
 
     def _count(self) -> tuple[int, int]:
         """Calls without a token, and different tokens."""
         return self.connection.execute(  # type: ignore[no-any-return]
-            "SELECT ifnull(sum(calls) FILTER (WHERE form = 'none'), 0),"
-            " count(DISTINCT token_id) FILTER (WHERE form <> 'none')"
-            " FROM temp.uses JOIN tokens ON tokens.id = token_id"
+            "SELECT ifnull(sum(calls) FILTER (WHERE token_id IS ?1), 0),"
+            " count(DISTINCT token_id) FILTER (WHERE token_id IS NOT ?1) FROM temp.uses",
+            [self._no_token],
         ).fetchone()
 
     def _uses(self) -> list[ClientUse]:
@@ -226,7 +228,7 @@ class _Reading:
             " min(ifnull(issued, uses.first)), max(ifnull(issued, uses.first)),"
             " min(uses.first), max(uses.last), sum(calls), sum(accepted), sum(blocked), sum(blocked_by_test),"
             " sum(expired), sum(server_compliant), sum(server_non_compliant)"
-            f" FROM temp.uses JOIN {self._tokens} AS tokens ON tokens.id = uses.token_id"
+            f" FROM temp.uses JOIN {self._tokens} ON tokens.id = uses.token_id"
             " WHERE form <> 'none' {where} GROUP BY {columns} {token}"
         )
         rows = self.connection.execute(query.format(columns=_KIND, where="", token="")).fetchall()
@@ -245,6 +247,7 @@ class _Reading:
                     [json.dumps(sorted({row[0] for row in group})), program, user],
                 )
         claims = self._claims({row[12] for row in kept})
+        self._users = self._find_users({row[2] for row in kept if row[2] is not None})
         return [self._use(row, claims) for row in kept]
 
     def _by_tool(
@@ -263,6 +266,13 @@ class _Reading:
             [json.dumps(sorted(tokens))],
         )
         return {identifier: json.loads(claims) for identifier, claims in found}
+
+    def _find_users(self, users: set[int]) -> dict[int, User]:
+        found = self.connection.execute(
+            "SELECT id, tenant, object_id, name FROM users WHERE id IN (SELECT value FROM json_each(?))",
+            [json.dumps(sorted(users))],
+        )
+        return {identifier: User(tenant, object_id, name) for identifier, tenant, object_id, name in found}
 
     def _use(self, row: tuple[Any, ...], claims: Mapping[int, Mapping[str, Any]]) -> ClientUse:
         client, program, user, form, verdict, reason, imported = row[:7]
@@ -306,20 +316,32 @@ class _Reading:
             )
         ]
 
-    def _hours(self) -> list[ClientCount]:
-        """Calls with a token by hour, for a chart; the edge hours whole."""
+    def _days(self) -> list[ClientCount]:
+        """Calls with a token by local day, the hours at the edges whole; labelled with their first hour."""
         first = -_FAR if self.from_ms is None else self.from_ms // HOUR_MS
         after = _FAR if self.to_ms is None else -(-self.to_ms // HOUR_MS)
-        none = self.connection.execute("SELECT id FROM tokens WHERE form = 'none'").fetchone()
         return [
             ClientCount(self._clients[client], self._programs[program], hour * HOUR_MS / 1000, calls)
             for client, program, hour, calls in self.connection.execute(
-                "SELECT client_id, program_id, hour, sum(calls) FROM totals"
-                " JOIN temp.chosen ON chosen.id = session_id"
-                " WHERE hour >= ? AND hour < ? AND token_id IS NOT ? GROUP BY client_id, program_id, hour",
-                [first, after, none and none[0]],
+                "SELECT client_id, program_id, min(hour), sum(calls) FROM totals"  # noqa: S608
+                " CROSS JOIN temp.chosen ON chosen.id = session_id"
+                " WHERE hour >= ? AND hour < ? AND token_id IS NOT ?"
+                f" GROUP BY (hour * 3600 + {self._offset()}) / 86400, client_id, program_id",
+                [first, after, self._no_token],
             )
         ]
+
+    def _offset(self) -> str:
+        """The local zone's offset from UTC in seconds, as SQL over `hour`."""
+        first, last = self.connection.execute("SELECT min(hour), max(hour) FROM totals").fetchone()
+        cases, before = "", None
+        for hour in range(last or 0, (first or 0) - 1, -1):
+            offset = datetime.fromtimestamp(hour * HOUR_MS / 1000, UTC).astimezone().utcoffset()
+            seconds = int(offset.total_seconds()) if offset is not None else 0
+            if seconds != before:
+                before = seconds
+                cases = f"WHEN hour <= {hour} THEN {seconds} {cases}"
+        return f"CASE {cases} END"
 
     def _not_audited(self) -> list[UnreadConnections]:
         first = -_FAR if self.from_ms is None else self.from_ms
@@ -361,13 +383,14 @@ class _Reading:
                 programs_denied=denied,
                 folded=folded,
                 requests=requests,
+                sanitised=sanitised,
             )
             for (
                 uuid, kind, source, sha256, machine, account, version, started, last_beat, ended, ended_how,
-                validate, enforce, lost, denied, folded, requests,
+                validate, enforce, lost, denied, folded, sanitised, requests,
             ) in self.connection.execute(
                 "SELECT uuid, kind, source, sha256, machine, account, version, started, last_beat, ended, ended_how,"
-                " validate, enforce, lost, programs_denied, folded,"
+                " validate, enforce, lost, programs_denied, folded, sanitised,"
                 " ifnull(requests, 0) FROM sessions JOIN temp.chosen USING (id) LEFT JOIN"
                 " (SELECT session_id, sum(calls) AS requests FROM temp.uses GROUP BY session_id)"
                 " ON session_id = sessions.id ORDER BY started"

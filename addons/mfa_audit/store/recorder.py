@@ -16,15 +16,16 @@ import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from mfa_audit.judging.observations import Observation
 from mfa_audit.store import files
+from mfa_audit.store.recording import Note, Recording, insert_gap
 from mfa_audit.store.retention import Retention
-from mfa_audit.store.rows import Rows, rejudge
+from mfa_audit.store.rows import Rows
 from mfa_audit.store.sessions import BEAT, Session
 from mfa_audit.store.sleep import find_sleep, read_clocks
 
@@ -34,9 +35,18 @@ PATIENCE: Final = 0.020  # seconds that a call waits for its commit
 QUEUE_LIMIT: Final = 100_000  # rows; an Observation of a known client and token takes some 600 bytes
 _RETRY: Final = 0.25  # seconds between tries while the database refuses
 _CHUNK: Final = 1_000  # rows a transaction, so that catching up does not lock others out
+# A commit costs as much as eight rows. Where calls come several at a time, the next ones are given this many
+# seconds to join; a lone call is never kept waiting for company.
+_GATHER: Final = 0.002
 _CHECKPOINT: Final = 1.0  # seconds between looks at the write-ahead log
 
-Row = Callable[[Rows], None]
+
+class Recorded(NamedTuple):
+    """A file that was written to, the session's UUID in it, and how many calls it was given."""
+
+    path: Path
+    uuid: str
+    calls: int
 
 
 class _Batch:
@@ -63,34 +73,49 @@ class Recorder:
         queue_limit: int = QUEUE_LIMIT,
     ) -> None:
         """Open `path` (made when missing) and start the session. Raises AuditError."""
-        self.path = path
-        self.session = session
         self.late = 0
         self.programs_denied = 0
-        self._synchronous = synchronous
         self._retention = retention or Retention()
         self._queue_limit = queue_limit
+        self._recordings = [Recording(path, session, synchronous)]
         self._batch = _Batch()
-        self._notes: deque[Row] = deque()
+        self._notes: deque[Note] = deque()
         self._pending: deque[Observation] = deque()
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._closing: str | None = None
+        self._deadline = float("inf")
+        self._next_beat = time.monotonic() + BEAT
         self._overflowed = 0  # lost by the loop's thread
         self._unstorable = 0  # lost by the writer's thread
         self._behind_since: float | None = None
         self._lost_before = 0
+        self._company = False
         self._trouble: str | None = None
+        self._said_unstorable = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._open()
-        self._deadline = float("inf")
+        self._closed = threading.Event()
         self._writer = threading.Thread(target=self._write_until_closed, name="mfa-audit-writer", daemon=True)
-        self._writer.start()
         self._keeper = threading.Thread(
             target=self._checkpoint_until_closed, name="mfa-audit-keeper", daemon=True
         )
-        self._closed = threading.Event()
+        self._writer.start()
         self._keeper.start()
+
+    @property
+    def recordings(self) -> list[Recorded]:
+        """Where the rows are: in one file, unless that was taken away."""
+        return [Recorded(one.path, one.session.uuid, one.calls) for one in self._recordings]
+
+    @property
+    def path(self) -> Path:
+        """The file that is written to now."""
+        return self._recordings[-1].path
+
+    @property
+    def session(self) -> Session:
+        """The session as which it began."""
+        return self._recordings[0].session
 
     # -- on the event loop ------------------------------------------------------------------------------------
 
@@ -108,20 +133,25 @@ class Recorder:
         """Take one call. The event is set once the call is on disk, or after 20 ms; None: do not wait."""
         with self._lock:
             batch = self._batch
-            waiting = len(self._pending) + len(batch.observations)
-            if waiting >= self._queue_limit:
+            if len(self._pending) + len(batch.observations) >= self._queue_limit:
                 self._overflowed += 1
                 return None
             batch.observations.append(observation)
-        if len(batch.observations) == 1:
+            is_first = len(batch.observations) == 1
+            if self._behind_since is None and batch.saved is None and self._has_loop():
+                batch.saved = asyncio.Event()
+                assert self._loop is not None  # noqa: S101 - _has_loop set it
+                batch.patience = self._loop.call_later(PATIENCE, self._fall_behind, batch.saved)
+        if is_first:
             self._wake.set()
-        if self._behind_since is not None:
-            return None
-        if batch.saved is None:
-            loop = self._loop = asyncio.get_running_loop()
-            batch.saved = asyncio.Event()
-            batch.patience = loop.call_later(PATIENCE, self._fall_behind, batch.saved)
-        return batch.saved
+        return batch.saved if self._behind_since is None else None
+
+    def _has_loop(self) -> bool:
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:  # nobody who could wait
+            return False
+        return True
 
     def note_not_audited(
         self, at: float, host: str, user_agent: str | None, program: str | None, reason: str
@@ -137,7 +167,7 @@ class Recorder:
         """Say which program made a call that was recorded before that was known."""
         self._note(partial(Rows.name_program, seen=observation, name=program))
 
-    def _note(self, row: Row) -> None:
+    def _note(self, row: Note) -> None:
         if len(self._notes) < self._queue_limit:
             self._notes.append(row)
             self._wake.set()
@@ -166,10 +196,11 @@ class Recorder:
         if saved.is_set():
             return
         saved.set()
-        if self._behind_since is None:
-            self._behind_since = time.time()
-            self._lost_before = self.lost
-            self._wake.set()  # the commit may have ended in this very moment: let the writer look
+        with self._lock:
+            if self._behind_since is None:
+                self._behind_since = time.time()
+                self._lost_before = self.lost
+        self._wake.set()  # the commit may have ended in this very moment: let the writer look
 
     def _release(self, batch: _Batch) -> None:
         if batch.patience is not None:
@@ -177,34 +208,9 @@ class Recorder:
         if batch.saved is not None:
             batch.saved.set()
 
-    def _catch_up(self) -> None:
-        since, self._behind_since = self._behind_since, None
-        if since is not None and self.lost > self._lost_before:
-            lost = self.lost - self._lost_before
-            self._notes.append(
-                partial(_insert_gap, started=since, ended=time.time(), reason="behind", lost=lost)
-            )
-            self._wake.set()
-
     # -- in the writer thread ---------------------------------------------------------------------------------
 
-    def _open(self) -> None:
-        self._connection = files.open_for_writing(self.path, synchronous=self._synchronous)
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            rejudge(self._connection)
-            self._session_id = self.session.insert(self._connection)
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._connection.close()
-            raise files.unusable(self.path, error) from None
-        # A lock is waited for here, in the writer's thread, and never on the event loop.
-        self._connection.execute("PRAGMA busy_timeout = 250")
-        self._rows = Rows(self._connection, self._session_id)
-        self._file = files.identity(self.path)
-
     def _write_until_closed(self) -> None:
-        self._next_beat = time.monotonic() + BEAT
         while self._closing is None or not (self._is_empty() or time.monotonic() > self._deadline):
             try:
                 self._turn()
@@ -215,10 +221,10 @@ class Recorder:
 
     def _turn(self) -> None:
         """Wait for rows, write them, and see to the session's sign of life and to old rows."""
-        if self._pending:
-            timeout = _RETRY
-        elif self._retention.is_due():
+        if self._retention.is_due() and self._trouble is None:
             timeout = 0.0
+        elif self._pending or self._notes or self._closing is not None:
+            timeout = _RETRY
         else:
             timeout = max(0.0, self._next_beat - time.monotonic())
         before = read_clocks()
@@ -226,85 +232,101 @@ class Recorder:
         self._wake.clear()
         slept = find_sleep(before, timeout)
         if slept is not None:
-            self._notes.append(partial(_insert_gap, started=slept[0], ended=slept[1], reason="slept", lost=0))
+            self._notes.append(partial(insert_gap, started=slept[0], ended=slept[1], reason="slept", lost=0))
+        beats = slept is not None or time.monotonic() >= self._next_beat
         try:
-            self._write()
-            if slept is not None or time.monotonic() >= self._next_beat:
+            if beats:
                 self._next_beat = time.monotonic() + BEAT
                 self._follow_file()
-                self._update_session(None)
+            wrote = self._write()
+            if beats:
+                self._sign(None)
             if not self._pending:
-                self._retention.step(self._connection)
+                self._retention.step(self._recordings[-1].connection)
+            if self._trouble is not None and (wrote or beats):
+                self._trouble = None
+                logger.warning(
+                    "mfa-audit: recording goes on; %d rows were late, %d lost.", self.late, self.lost
+                )
         except (OSError, sqlite3.Error) as error:
-            self._say(f"the database {self.path} takes no rows ({error}); calls go on and wait in memory")
+            if files.is_damage(error):
+                self._leave_damaged()
+            else:
+                self._say(f"the database {self.path} takes no rows ({error}); calls go on and wait in memory")
 
     def _is_empty(self) -> bool:
         with self._lock:
             return not (self._pending or self._notes or self._batch.observations)
 
-    def _write(self) -> None:
-        """Write all that has come in. Raises sqlite3.Error; the rows then stay pending, in order."""
+    def _write(self) -> bool:
+        """Write all that has come in, if anything. Raises sqlite3.Error; the rows then stay pending, in order."""
+        if self._company and self._closing is None:
+            time.sleep(_GATHER)
         with self._lock:
             batch, self._batch = self._batch, _Batch()
+            self._company = len(batch.observations) > 1
             self._pending.extend(batch.observations)
+        anything = bool(self._pending or self._notes)
         while self._pending or self._notes:
             self._write_chunk()
         self._took_all(batch)
+        return anything
 
     def _write_chunk(self) -> None:
-        chunk = [self._pending[number] for number in range(min(_CHUNK, len(self._pending)))]
-        notes = list(self._notes)
+        chunk = list(islice(self._pending, _CHUNK))
+        # What is noted about calls comes after them.
+        notes = list(islice(self._notes, _CHUNK)) if len(self._pending) <= _CHUNK else []
         try:
-            self._transact(chunk, notes)
+            self._recordings[-1].transact(chunk, notes)
         except Exception as error:
             if _is_refusal(error):
                 raise
             # A value that SQLite or we cannot take must not stop all that come after it.
-            self._write_one_by_one(chunk, notes)
-        for _ in notes:
-            self._notes.popleft()
-        with self._lock:
-            for _ in chunk:
-                self._pending.popleft()
-        if self.behind:
-            self.late += len(chunk)
+            self._write_one_by_one(len(chunk), len(notes))
+        else:
+            self._drop(len(chunk), len(notes))
 
-    def _write_one_by_one(self, chunk: list[Observation], notes: list[Row]) -> None:
-        for observations, some_notes in [([one], []) for one in chunk] + [([], [one]) for one in notes]:
+    def _write_one_by_one(self, calls: int, notes: int) -> None:
+        for number in range(calls + notes):
+            call = [self._pending[0]] if number < calls else []
+            note = [] if number < calls else [self._notes[0]]
             try:
-                self._transact(observations, some_notes)
+                self._recordings[-1].transact(call, note)
             except Exception as error:
                 if _is_refusal(error):
                     raise
                 self._unstorable += 1
-                self._say(f"a call could not be stored ({type(error).__name__}); it is counted as lost")
+                if not self._said_unstorable:
+                    self._said_unstorable = True
+                    logger.warning(
+                        "mfa-audit: a call could not be stored (%s); such calls are counted as lost.",
+                        type(error).__name__,
+                    )
+            self._drop(len(call), len(note))
 
-    def _transact(self, observations: list[Observation], notes: list[Row]) -> None:
-        connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            if observations:
-                self._rows.add(observations)
-            for note in notes:
-                note(self._rows)
-            connection.execute("COMMIT")
-        except BaseException:
-            self._rows.forget()
-            # A full disk or an I/O error may have ended the transaction already.
-            if connection.in_transaction:
-                with contextlib.suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
-            raise
+    def _drop(self, calls: int, notes: int) -> None:
+        """These are written, or lost."""
+        for _ in range(notes):
+            self._notes.popleft()
+        with self._lock:
+            for _ in range(calls):
+                self._pending.popleft()
+        if self.behind:
+            self.late += calls
 
     def _took_all(self, batch: _Batch) -> None:
-        if self._trouble is not None:
-            self._trouble = None
-            logger.warning("mfa-audit: recording goes on; %d rows were late, %d lost.", self.late, self.lost)
-        if self._loop is not None and (batch.saved is not None or self.behind):
+        if self._loop is not None and batch.saved is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(self._release, batch)
-                if self.behind:
-                    self._loop.call_soon_threadsafe(self._catch_up)
+        with self._lock:
+            since, self._behind_since = self._behind_since, None
+            lost = self.lost - self._lost_before
+        if since is not None and lost:
+            self._note_loss(since, lost)
+            self._wake.set()
+
+    def _note_loss(self, since: float, lost: int) -> None:
+        self._notes.append(partial(insert_gap, started=since, ended=time.time(), reason="behind", lost=lost))
 
     def _say(self, trouble: str) -> None:
         """Log a trouble once, until it is over."""
@@ -312,87 +334,64 @@ class Recorder:
             logger.warning("mfa-audit: %s.", trouble)
         self._trouble = trouble
 
-    def _update_session(self, how: str | None) -> None:
-        now = round(time.time() * 1000)
-        self._connection.execute(
-            "UPDATE sessions SET last_beat = ?, ended = ?, ended_how = ?, lost = ?, late = ?,"
-            " programs_denied = ?, folded = ? WHERE id = ?",
-            [
-                now,
-                None if how is None else now,
-                how,
-                self.lost,
-                self.late,
-                self.programs_denied,
-                self._rows.folded,
-                self._session_id,
-            ],
+    def _sign(self, how: str | None) -> None:
+        elsewhere = sum(one.lost for one in self._recordings[:-1])
+        self._recordings[-1].sign(
+            how, lost=self.lost - elsewhere, late=self.late, programs_denied=self.programs_denied
         )
 
     def _follow_file(self) -> None:
-        """Notice that the file was deleted or replaced under us, and carry on.
-
-        SQLite goes on writing into the file that no longer has a name, without a word; the open connection can
-        still read all of it. A deleted file comes back whole. Beside a foreign file that took its place our rows
-        are saved under another name, and recording goes on in the new file if it is an audit database.
-        """
-        found = files.identity(self.path)
-        if found == self._file:
+        """Notice that the file was deleted or replaced under us, and carry on."""
+        recording = self._recordings[-1]
+        if recording.is_in_place():
             return
-        old = self._connection
-        if found is None:
-            self._remove_log()
-            files.backup(old, self.path)
-            self._say(f"the database {self.path} was deleted; it was written anew from memory")
-            saved = self.path
-        else:
-            saved = self.path.with_name(f"{self.path.stem}.recovered-{files.stamp()}{self.path.suffix}")
-            files.backup(old, saved)
-            self._say(f"the database {self.path} was replaced; what was recorded before is in {saved}")
-        self._file = found
-        connection = files.open_for_writing(self.path, synchronous=self._synchronous)
-        connection.execute("PRAGMA busy_timeout = 250")
-        if found is not None:
-            self._session_id = self._continue_session(connection)
-        self._connection = connection
-        self._rows = Rows(connection, self._session_id)
-        self._file = files.identity(self.path)
-        old.close()
+        if recording.is_deleted():
+            recording.restore()
+            logger.warning("mfa-audit: the database %s was deleted; it was written anew.", recording.path)
+            return
+        path = recording.path
+        self._go_on_in(recording.leave())
+        logger.warning(
+            "mfa-audit: the database %s was replaced; what was recorded before is in %s, recording goes on in %s.",
+            path,
+            recording.path,
+            self.path,
+        )
 
-    def _continue_session(self, connection: sqlite3.Connection) -> int:
-        known = connection.execute("SELECT id FROM sessions WHERE uuid = ?", [self.session.uuid]).fetchone()
-        return int(known[0]) if known else self.session.insert(connection)
+    def _leave_damaged(self) -> None:
+        path = self.path
+        self._go_on_in(self._recordings[-1].begin_anew())
+        logger.warning("mfa-audit: the database %s is damaged; recording goes on in %s.", path, self.path)
 
-    def _remove_log(self) -> None:
-        """A write-ahead log left behind by a deleted file would be taken for the new file's."""
-        for suffix in ("-wal", "-shm"):
-            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+    def _go_on_in(self, recording: Recording) -> None:
+        if recording is not self._recordings[-1]:
+            self._recordings.append(recording)
 
     def _end(self) -> None:
-        self._unstorable += len(self._pending) + len(self._batch.observations)
+        recording = self._recordings[-1]
+        with self._lock:
+            waiting = len(self._pending) + len(self._batch.observations) + len(self._notes)
+            since = self._behind_since or time.time()
+            lost = waiting + (self.lost - self._lost_before if self.behind else 0)
+            self._unstorable += waiting
         try:
-            if self._pending:
-                _insert_gap(
-                    self._rows,
-                    started=self._behind_since or time.time(),
-                    ended=time.time(),
-                    reason="behind",
-                    lost=len(self._pending),
+            if lost:
+                recording.transact(
+                    [], [partial(insert_gap, started=since, ended=time.time(), reason="behind", lost=lost)]
                 )
-            self._update_session(self._closing)
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._sign(self._closing)
         except sqlite3.Error as error:
             self._say(f"the database {self.path} takes no rows ({error}); {self.lost} calls are lost")
-        with contextlib.suppress(sqlite3.Error):
-            self._connection.close()
+        recording.close()
 
     # -- in the keeper thread ---------------------------------------------------------------------------------
 
     def _checkpoint_until_closed(self) -> None:
         """Move the write-ahead log into the file, apart from the writer, since that waits for the disk."""
-        log = self.path.with_name(self.path.name + "-wal")
-        uri = f"{self.path.absolute().as_uri()}?mode=rw"  # never makes a file
         while not self._closed.wait(_CHECKPOINT):
+            path = self.path
+            log = path.with_name(path.name + "-wal")
+            uri = f"{path.absolute().as_uri()}?mode=rw"  # never makes a file
             try:
                 if log.stat().st_size > 4_000_000:
                     with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=1)) as connection:
@@ -405,10 +404,3 @@ class Recorder:
 def _is_refusal(error: Exception) -> bool:
     """Whether the database refuses everything now (locked, full, damaged), rather than this one row."""
     return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
-
-
-def _insert_gap(rows: Rows, *, started: float, ended: float, reason: str, lost: int) -> None:
-    rows.connection.execute(
-        "INSERT INTO gaps (session_id, started, ended, reason, lost) VALUES (?, ?, ?, ?, ?)",
-        [rows.session_id, round(started * 1000), round(ended * 1000), reason, lost],
-    )

@@ -22,9 +22,11 @@ from mfa_audit.store.totals import HOUR_MS, Call, Totals
 # every call would otherwise fill the disk; past the bound new ones share one row, and the session counts them.
 LIMITS: Final = {"clients": 5_000, "programs": 5_000, "operations": 5_000, "users": 50_000, "tokens": 400_000}
 OTHER: Final = "(other)"
+# Different blind spots of one session and hour that are kept apart.
+SPOTS_PER_HOUR: Final = 500
 # Tokens with readable claims and a row of their own: those that can be judged anew.
 NOT_FOLDED: Final = f"claims <> '{{}}' AND key NOT LIKE '{OTHER}:%'"
-_REMEMBERED: Final = 100_000
+_REMEMBERED: Final = 10_000
 
 _INSERT_CALL: Final = (
     "INSERT INTO calls (session_id, at, client_id, token_id, program_id, operation_id, status, flags,"
@@ -41,6 +43,8 @@ class Rows:
         self.folded = 0
         self._ids: dict[tuple[str, Hashable], int] = {}
         self._counts: dict[str, int] = {}
+        self._spots: set[tuple[str | None, ...]] = set()
+        self._spots_hour = 0
 
     def forget(self) -> None:
         """Forget remembered ids, after a rollback."""
@@ -107,6 +111,8 @@ class Rows:
     ) -> None:
         """Count a connection that could not be read. `at` in seconds since 1970 (UTC)."""
         when = round(at * 1000)
+        if not self._is_known_spot(when // HOUR_MS, (host, user_agent, program, reason)):
+            host, user_agent, program = OTHER, OTHER, OTHER
         program_id = schema.UNKNOWN_PROGRAM_ID if program is None else self._named_id("programs", program)
         self.connection.execute(
             "INSERT INTO not_audited (name, hour, session_id, host, user_agent, program_id, reason, count, first, last)"
@@ -125,6 +131,26 @@ class Rows:
                 when,
             ],
         )
+
+    def _is_known_spot(self, hour: int, spot: tuple[str | None, ...]) -> bool:
+        """Whether this blind spot is one of the first of its hour, which have rows of their own."""
+        if hour != self._spots_hour:
+            self._spots_hour = hour
+            self._spots.clear()
+        if spot not in self._spots:
+            if len(self._spots) >= SPOTS_PER_HOUR:
+                self.folded += 1
+                return False
+            self._spots.add(spot)
+        return True
+
+    def operation_id(self, name: str) -> int:
+        """The id of an operation, inserted when new. Raises sqlite3.Error."""
+        return self._named_id("operations", name)
+
+    def user_id(self, user: User | None) -> int | None:
+        """The id of a user, inserted when new. Raises sqlite3.Error."""
+        return self._user_id(user)
 
     def _remember(self, kind: str, value: Hashable, identifier: int) -> int:
         if len(self._ids) >= _REMEMBERED:
@@ -264,7 +290,7 @@ def rejudge(connection: sqlite3.Connection) -> None:
     from mfa_audit.judging.verdicts import judge
 
     stale = connection.execute(
-        f"SELECT id, form, claims FROM tokens WHERE rules <> ? AND {NOT_FOLDED}",  # noqa: S608
+        f"SELECT id, form, claims FROM tokens WHERE rules < ? AND {NOT_FOLDED}",  # noqa: S608
         [RULES_VERSION],
     ).fetchall()
     if not stale:

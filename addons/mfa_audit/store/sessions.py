@@ -5,8 +5,9 @@ from __future__ import annotations
 import getpass
 import platform
 import sqlite3
+import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -43,6 +44,10 @@ class Session:
         """A label for people, such as `proxy on PC17, 2026-11-07 03:00 UTC`."""
         what = f"{self.kind} of {self.source}" if self.source else f"{self.kind} on {self.machine}"
         return f"{what}, {datetime.fromtimestamp(self.started).astimezone().strftime('%Y-%m-%d %H:%M %Z')}"
+
+    def again(self) -> Session:
+        """The same recorder from now on, under a new UUID: it had to leave its file."""
+        return replace(self, started=time.time(), uuid=str(uuid.uuid4()))
 
     def insert(self, connection: sqlite3.Connection) -> int:
         """Write the session's row; returns its id."""

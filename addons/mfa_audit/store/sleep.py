@@ -10,12 +10,12 @@ _TOLERANCE: Final = 20.0
 
 
 def read_clocks() -> tuple[float, float]:
-    """Wall clock, and a clock that goes on while the machine sleeps and that nobody sets (else the wall clock)."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
+    """Wall clock, and a clock that goes on while the machine sleeps and that nobody sets."""
+    if hasattr(time, "CLOCK_BOOTTIME"):  # Linux, where CLOCK_MONOTONIC stands still meanwhile
         return time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)
-    if hasattr(time, "CLOCK_MONOTONIC_RAW"):  # macOS: no such clock
-        return time.time(), time.time()
-    return time.time(), time.monotonic()  # Windows
+    if hasattr(time, "CLOCK_MONOTONIC"):  # macOS: goes on, by clock_gettime(3), unlike time.monotonic()
+        return time.time(), time.clock_gettime(time.CLOCK_MONOTONIC)
+    return time.time(), time.monotonic()  # Windows: GetTickCount64 and QueryPerformanceCounter go on
 
 
 def find_sleep(since: tuple[float, float], timeout: float) -> tuple[float, float] | None:

@@ -8,14 +8,17 @@ from typing import Final, NamedTuple
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 
-_ADD: Final = (
-    "INSERT INTO totals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (hour, session_id, client_id, token_id, program_id) DO UPDATE SET"
-    " calls = calls + excluded.calls, accepted = accepted + excluded.accepted,"
+# What becomes of two rows of totals with the same key.
+ADD_UP: Final = (
+    "calls = calls + excluded.calls, accepted = accepted + excluded.accepted,"
     " blocked = blocked + excluded.blocked, blocked_by_test = blocked_by_test + excluded.blocked_by_test,"
     " expired = expired + excluded.expired, server_compliant = server_compliant + excluded.server_compliant,"
     " server_non_compliant = server_non_compliant + excluded.server_non_compliant,"
     " first = min(first, excluded.first), last = max(last, excluded.last)"
+)
+_ADD: Final = (
+    "INSERT INTO totals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+    f" ON CONFLICT (hour, session_id, client_id, token_id, program_id) DO UPDATE SET {ADD_UP}"
 )
 _ADD_OPERATION: Final = (
     "INSERT INTO operation_totals VALUES (?, ?, ?, ?, ?, ?)"

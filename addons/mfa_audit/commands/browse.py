@@ -1,0 +1,204 @@
+"""`mfa-audit browse`: the recording proxy and a browser of its own, which trusts it and is gone afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+import click
+
+from mfa_audit import browsers
+from mfa_audit.audit import EXIT_CODES, report_on_recording
+from mfa_audit.browsers import Browser
+from mfa_audit.certificates import create
+from mfa_audit.commands import database_option, quiet_option
+from mfa_audit.commands.recording import read_upstream, recording_options, signals_to
+from mfa_audit.commands.settings import names_option, read_settings, strict_option
+from mfa_audit.commands.terminal import print_report, say
+from mfa_audit.commands.watching import watch
+from mfa_audit.errors import AuditError
+from mfa_audit.latest import LatestReport
+from mfa_audit.proxy import DEFAULT_HOST, ProxySettings, check_hosts, serve
+from mfa_audit.store.recorder import Recorder
+from mfa_audit.summary import Settings
+from mfa_audit.upstream import Route
+
+START_PAGE: Final = "https://partner.microsoft.com/dashboard"
+_BEFORE: Final = (
+    "The Partner Center portal works largely with cookies. Only pages and add-ons that call the API with a bearer "
+    "token show up in the report; your scripts and tools do not: for them, use `mfa-audit run`."
+)
+_NOTHING: Final = """\
+No bearer token went to Partner Center's API from this browser. That is usual: the portal's own pages work with
+cookies, and say nothing about your tools. What to try:
+  - a web application that calls the API itself, such as your own dashboard: mfa-audit browse https://...
+  - a script or program: mfa-audit run -- pwsh ./nightly-sync.ps1
+  - one token that you have: mfa-audit check"""
+_SECONDS_TO_CLOSE: Final = 10
+_SECONDS_TO_START: Final = 5
+
+
+@click.command(epilog="Example: mfa-audit browse --browser edge https://dashboard.contoso.com")
+@click.argument("url", default=START_PAGE)
+@click.option(
+    "--browser",
+    "name",
+    type=click.Choice(browsers.NAMES),
+    help="Which browser. Default: the first found of these.",
+)
+@click.option("--headless", is_flag=True, help="Without a window, until Ctrl-C; for tests and scripts.")
+@database_option()
+@recording_options
+@names_option
+@strict_option
+@quiet_option
+def command(
+    *,
+    url: str,
+    name: str | None,
+    headless: bool,
+    database: Path,
+    hosts: tuple[str, ...],
+    validate: bool,
+    enforce: bool,
+    users: str,
+    synchronous: str,
+    upstream: str | None,
+    extra: tuple[str, ...],
+    names: Path | None,
+    strict: bool,
+    quiet: bool,
+) -> int:
+    """Open a browser of its own that goes through the recording proxy; close it to see the report.
+
+    It has a throw-away profile and trusts the proxy in this one process: no certificate is installed, no setting is
+    changed, and your own browser's sign-ins are not used.
+
+    Exit codes: 0 yes, 1 no, 3 cannot tell yet; 2 wrong usage or failure.
+    """
+    if not url.startswith(("https://", "http://")):
+        raise AuditError("browse takes an address such as https://partner.microsoft.com/dashboard.")
+    browser = browsers.choose(name, browsers.find(os.environ))
+    further = check_hosts(hosts)
+    settings = read_settings(names, None, strict)
+    say(_BEFORE, quiet=quiet)
+    folder = Path(tempfile.mkdtemp(prefix="mfa-audit-"))  # mode 0700
+    profile = Path(tempfile.mkdtemp(prefix="mfa-audit-", dir=browsers.profile_parent(browser, Path.home())))
+    try:
+        authority = create(folder / "authority", further)
+        proxy_settings = ProxySettings(
+            "browse",
+            database,
+            authority,
+            DEFAULT_HOST,
+            0,
+            further,
+            validate,
+            enforce,
+            users,
+            synchronous,
+            extra,
+            Route(upstream=read_upstream(upstream, extra)),
+        )
+        recorder = asyncio.run(
+            _browse(browser, profile, url, proxy_settings, settings, headless=headless, quiet=quiet)
+        )
+    finally:
+        _remove(profile)
+        _remove(folder)
+    report = report_on_recording(recorder, settings)
+    if not quiet:
+        print_report(report, sys.stderr)
+        if not report.totals.requests:
+            say(_NOTHING)
+    return EXIT_CODES[report.answer]
+
+
+async def _browse(
+    browser: Browser,
+    profile: Path,
+    url: str,
+    proxy_settings: ProxySettings,
+    settings: Settings,
+    *,
+    headless: bool,
+    quiet: bool,
+) -> Recorder:
+    stop = asyncio.Event()
+    with signals_to(lambda _: stop.set()):
+        async with serve(proxy_settings, lambda text: say(text, quiet=quiet)) as proxy:
+            authority = proxy_settings.authority
+            browsers.prepare(browser, profile, proxy_url=proxy.url, authority=authority.certificate_file)
+            line = browsers.arguments(
+                browser, profile, url, proxy_url=proxy.url, spki_hash=authority.spki_hash, headless=headless
+            )
+            quit_ = " (quit it with Cmd-Q)" if sys.platform == "darwin" else ""
+            say(
+                f"Recording to {proxy_settings.database}. Close {browser.name}{quit_} to see the report.",
+                quiet=quiet,
+            )
+            try:
+                # In a group of its own, so that its many processes can be ended together, and so that Ctrl-C comes
+                # to us first. What it says of itself on its outputs is of no use here.
+                child = await asyncio.create_subprocess_exec(
+                    *line,
+                    env=browsers.surroundings(os.environ, profile),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.DEVNULL,
+                    stderr=asyncio.subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise AuditError(f"cannot start {browser.path}: {error.strerror}.") from None
+            began = time.monotonic()
+            watching = None if quiet else asyncio.create_task(watch(LatestReport(proxy.recorder, settings)))
+            closed = asyncio.create_task(child.wait())
+            stopped = asyncio.create_task(stop.wait())
+            try:
+                await asyncio.wait([closed, stopped], return_when=asyncio.FIRST_COMPLETED)
+                failed = (
+                    closed.done() and closed.result() != 0 and time.monotonic() - began < _SECONDS_TO_START
+                )
+            finally:
+                if watching is not None:
+                    watching.cancel()
+                stopped.cancel()
+                await _end(child, closed)
+    if failed:
+        raise AuditError(
+            f"{browser.name} ended at once with status {closed.result()}: {browser.path}. Try whether it starts by "
+            "itself, or another one with --browser."
+        )
+    return proxy.recorder
+
+
+async def _end(child: asyncio.subprocess.Process, closed: asyncio.Task[int]) -> None:
+    """End the browser: politely first, so that it clears up after itself; then whatever it has left behind."""
+    with contextlib.suppress(ProcessLookupError):
+        child.terminate()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(closed), _SECONDS_TO_CLOSE)
+    if hasattr(os, "killpg"):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
+    elif not closed.done():
+        child.kill()
+    await closed
+
+
+def _remove(folder: Path) -> None:
+    """Delete the profile; a browser's last process may still hold a file for a moment (on Windows, for longer)."""
+    for _ in range(20):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.25)
+    say(f"Could not remove {folder}, a program still uses it. Delete that folder.")

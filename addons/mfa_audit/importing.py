@@ -1,0 +1,198 @@
+"""From a capture to the database: judged call by call, and told in one summary a file."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from mfa_audit.errors import AuditError
+from mfa_audit.judging.observations import Judge, Observation
+from mfa_audit.judging.operations import operation
+from mfa_audit.judging.people import NAMES, People
+from mfa_audit.judging.tokens import NO_TOKEN, Form, User
+from mfa_audit.sources.captures import Capture, Format
+from mfa_audit.sources.microsoft import Adoption, PartnerRequest, Principal, Row
+from mfa_audit.sources.remarks import Remarks
+from mfa_audit.store.imports import Added, Importer, day_number
+
+# Forms of a token that could be read, or told at least to be one.
+_TOKENS: Final = (Form.V1, Form.V2, Form.JWT, Form.ENCRYPTED, Form.OPAQUE, Form.POP)
+_GUID: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+_EACH: Final = 64
+
+
+@dataclass(slots=True)
+class Imported:
+    """What one capture held; `name` may hold text of strangers. `valid_until` in seconds since 1970 (UTC).
+
+    `calls` to Partner Center in it, `without_token` of them; `valid` tokens that can still be used. `remedy` is
+    set where its tokens were taken out. `rows` and `new_rows` are those of Microsoft's lists. `trouble`: the sentence
+    for why reading stopped before the end.
+    """
+
+    name: str
+    format: Format
+    remarks: Remarks
+    producer: str | None = None
+    calls: int = 0
+    without_token: int = 0
+    tokens: int = 0
+    valid: int = 0
+    valid_until: float | None = None
+    added: Added = field(default_factory=Added)
+    remedy: str | None = None
+    rows: int = 0
+    new_rows: int = 0
+    trouble: str | None = None
+
+
+def import_capture(
+    capture: Capture,
+    importer: Importer,
+    people: People = NAMES,
+    progress: Callable[[], None] = lambda: None,
+) -> Imported:
+    """Judge and store all of one open capture. `progress` is called now and then. Raises AuditError."""
+    done = Imported(capture.name, capture.format, capture.remarks)
+    if capture.format == Format.MICROSOFT:
+        _import_rows(capture, importer, people, done, progress)
+    else:
+        counting = _Counting(Judge(people), done, time.time(), progress)
+
+        def finish() -> tuple[str, int]:
+            return capture.sha256(), counting.sanitised()
+
+        done.added = importer.add_calls(capture.name, counting.observe(capture), finish)
+        done.tokens = len(counting.tokens)
+        if counting.sanitised() == done.calls > 0:
+            done.remedy = capture.remedy()
+    done.producer = capture.producer
+    return done
+
+
+class _Counting:
+    """Makes the Observations of one capture, and counts what is told of it."""
+
+    def __init__(self, judge: Judge, done: Imported, now: float, progress: Callable[[], None]) -> None:
+        self.tokens: dict[str, float | None] = {}
+        self._judge = judge
+        self._done = done
+        self._now = now
+        self._progress = progress
+        self._redacted = 0
+        self._readable = False
+
+    def observe(self, capture: Capture) -> Iterator[Observation]:
+        try:
+            for exchange in capture.exchanges:
+                if self._done.calls % _EACH == 0:
+                    self._progress()
+                self._done.calls += 1
+                yield self._count(self._judge.observe(exchange))
+        except AuditError as error:
+            # A trap inside a capture: what came before it is kept.
+            self._done.trouble = str(error)
+
+    def sanitised(self) -> int:
+        """How many calls had their token taken out: all that have none, where the capture has not one token."""
+        return self._redacted if self._readable else self._done.without_token
+
+    def _count(self, seen: Observation) -> Observation:
+        token = seen.token
+        if token.form is Form.REDACTED:
+            # A token that somebody blotted out is no token: the call counts as one without.
+            self._redacted += 1
+            seen = seen._replace(token=NO_TOKEN)
+            token = NO_TOKEN
+        if token.form is Form.NONE:
+            self._done.without_token += 1
+            return seen
+        self._readable = self._readable or token.form in _TOKENS
+        if token.key not in self.tokens:
+            self.tokens[token.key] = token.expires
+            if token.expires is not None and token.expires > self._now:
+                self._done.valid += 1
+                self._done.valid_until = max(self._done.valid_until or 0.0, token.expires)
+        return seen
+
+
+def _import_rows(
+    capture: Capture, importer: Importer, people: People, done: Imported, progress: Callable[[], None]
+) -> None:
+    # Microsoft gives at most 10,000 rows of each list.
+    requests: list[PartnerRequest] = []
+    adoption: list[Adoption] = []
+    principals: list[Principal] = []
+
+    def store() -> None:
+        done.new_rows += importer.add_requests(
+            (
+                row.at,
+                _guid(row.request_id),
+                _guid(row.correlation_id),
+                _operation(row.operation),
+                people.user(_user(row)),
+                _guid(row.application_id),
+                row.mfa_compliant,
+            )
+            for row in requests
+        )
+        done.new_rows += importer.add_adoption(
+            (
+                day_number(row.day) if row.day else None,
+                row.application_id,
+                row.application_name,
+                row.mfa_requests,
+                row.requests,
+            )
+            for row in adoption
+        )
+        done.new_rows += importer.add_principals(
+            (row.at, user) for row in principals if (user := people.user(_user(row))) is not None
+        )
+        for rows in (requests, adoption, principals):
+            rows.clear()
+
+    try:
+        for row in capture.rows:
+            _choose(row, requests, adoption, principals)
+            done.rows += 1
+            if done.rows % 1000 == 0:
+                progress()
+                store()
+    except AuditError as error:
+        done.trouble = str(error)
+    store()
+
+
+def _choose(
+    row: Row, requests: list[PartnerRequest], adoption: list[Adoption], principals: list[Principal]
+) -> None:
+    match row:
+        case PartnerRequest():
+            requests.append(row)
+        case Adoption():
+            adoption.append(row)
+        case Principal():
+            principals.append(row)
+
+
+def _user(row: PartnerRequest | Principal) -> User | None:
+    if not (row.object_id or row.upn):
+        return None
+    return User(row.tenant_id, row.object_id, row.upn)
+
+
+def _guid(text: str | None) -> str | None:
+    return text if text and _GUID.fullmatch(text) else None
+
+
+def _operation(text: str | None) -> str | None:
+    """Microsoft's name of an operation, method and path, as our template without anybody's name in it."""
+    if text is None:
+        return None
+    method, _, path = text.partition(" ") if " " in text else ("", "", text)
+    return operation(method or "GET", path.strip())

@@ -1,0 +1,81 @@
+"""Which stores a system has, and which authorities of ours they may hold."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Final
+
+from mfa_audit import certificates
+from mfa_audit.errors import AuditError
+from mfa_audit.trust import Certificate, Store, load_certificate, nss, runtimes, systems
+
+SYSTEMS: Final = ("windows", "macos", "debian", "fedora")
+
+
+def stores_of(system: str, *, machine: bool, home: Path) -> list[Store]:
+    """The stores that a system of that kind has; `machine`: those of every account, where the user's are apart."""
+    found = runtimes.stores(os.environ)
+    if system == "windows":
+        return [systems.windows(machine=machine), *found]
+    if system == "macos":
+        return [systems.macos(home, machine=machine), *found]
+    return [systems.fedora() if system == "fedora" else systems.debian(), *nss.stores(home), *found]
+
+
+def this_system() -> str:
+    """Which of `SYSTEMS` this is; a Linux that is neither is treated as Debian's kind."""
+    if sys.platform in ("win32", "darwin"):
+        return "windows" if sys.platform == "win32" else "macos"
+    return (
+        "fedora"
+        if shutil.which("update-ca-trust") and not shutil.which("update-ca-certificates")
+        else "debian"
+    )
+
+
+def authority_file(folder: Path) -> Path:
+    """The certificate of the authority kept in `folder`, made or renewed first where that is due.
+
+    So trusting may come before the first recording. Raises AuditError.
+    """
+    kept = certificates.load(folder)
+    further = () if kept is None else tuple(host for host in kept.hosts if host not in certificates.OWN_HOSTS)
+    return certificates.ensure(folder, further).certificate_file
+
+
+def remember(certificate: Certificate, folder: Path) -> None:
+    """Keep a copy of what was trusted: an authority that is renewed later must be found again, to be taken out.
+
+    Raises AuditError when `folder` cannot be written.
+    """
+    memory = _memory(folder)
+    try:
+        memory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.copyfile(certificate.file, memory / f"{certificate.label}-{certificate.sha1[:16]}.pem")
+    except OSError as error:
+        raise AuditError(f"cannot note in {memory} what was trusted ({error.strerror or error})") from error
+
+
+def forget(folder: Path) -> None:
+    """Drop the copies, once every store is clean."""
+    shutil.rmtree(_memory(folder), ignore_errors=True)
+
+
+def known_certificates(folder: Path) -> list[Certificate]:
+    """The present authority and every earlier one that was trusted, each once."""
+    files = sorted(_memory(folder).glob("*.pem"))
+    current = folder / certificates.PUBLIC_FILE
+    found = []
+    for file in [*([current] if current.is_file() else []), *files]:
+        try:
+            found.append(load_certificate(file))
+        except AuditError:
+            continue  # damaged: nobody can have trusted it as it is
+    return list({certificate.sha1: certificate for certificate in found}.values())
+
+
+def _memory(folder: Path) -> Path:
+    return folder / "trusted"

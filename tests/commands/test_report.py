@@ -1,0 +1,153 @@
+"""`mfa-audit report`: periods, exit codes, files."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import stat
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mfa_audit.exchanges import Exchange, Secret
+from mfa_audit.judging.observations import Judge
+from mfa_audit.sample_tokens import make_user_token
+from mfa_audit.store.recorder import Recorder
+from mfa_audit.store.sessions import Session
+from processes import Audit
+
+
+def record(path: Path, *amr: str, at: float | None = None, agent: str = "sync/1.0") -> None:
+    """A recording of one call at `at` (seconds since 1970; default: now) with a user token of these amr values."""
+
+    async def run() -> None:
+        recorder = Recorder(path, Session("run", time.time()))
+        secret = Secret(b"Bearer " + make_user_token(*amr, iat=int(at or time.time()) - 60).encode())
+        exchange = Exchange(
+            at or time.time(),
+            "GET",
+            "api.partnercenter.microsoft.com",
+            "/v1/customers",
+            (secret,),
+            user_agent=agent,
+            status=200,
+        )
+        saved = recorder.record(Judge().observe(exchange))
+        assert saved is not None
+        await saved.wait()
+        recorder.close()
+
+    asyncio.run(run())
+
+
+def test_a_report_leaves_its_database_as_it_is(audit: Audit, database: Path) -> None:
+    """Reading makes no file beside the database and changes no byte of it; twice gives the same answer."""
+    record(database, "pwd")
+    before = database.read_bytes()
+    names = sorted(path.name for path in database.parent.iterdir())
+    codes = [audit.run("report", "--db", database).returncode for _ in range(2)]
+    assert [1, 1] == codes
+    assert before == database.read_bytes()
+    assert names == sorted(path.name for path in database.parent.iterdir())
+
+
+def test_the_period_chooses_the_calls(audit: Audit, database: Path) -> None:
+    """A call 40 days ago is out of the default period, in with --since all, and out again with --until."""
+    record(database, "pwd", "mfa")
+    record(database, "pwd", at=time.time() - 40 * 86400, agent="old/1.0")
+
+    def tools(*options: str) -> list[str]:
+        report = json.loads(audit.run("report", "--db", database, "--format", "json", *options).stdout)
+        return sorted(tool["user_agents"][0] for tool in report["tools"])
+
+    assert ["sync/1.0"] == tools()
+    assert ["old/1.0", "sync/1.0"] == tools("--since", "all")
+    assert ["old/1.0"] == tools("--since", "all", "--until", "24h")
+
+
+def test_a_failing_tool_that_went_quiet_is_listed(audit: Audit, database: Path) -> None:
+    """A tool that failed before the period and was not seen since is named, without making the answer no."""
+    record(database, "pwd", "mfa")
+    record(database, "pwd", at=time.time() - 40 * 86400, agent="monthly/1.0")
+    done = audit.run("report", "--db", database, "--format", "json")
+    report = json.loads(done.stdout)
+    assert ("yes", 0) == (report["answer"], done.returncode)
+    assert ["monthly"] == [tool["name"] for tool in report["quiet"]]
+
+
+def test_several_databases_are_one_report(audit: Audit, tmp_path: Path) -> None:
+    """Two databases count together, and a copy of one of them counts once."""
+    first, second, copy = tmp_path / "a.db", tmp_path / "b.db", tmp_path / "c.db"
+    record(first, "pwd", agent="one/1.0")
+    record(second, "pwd", "mfa", agent="two/1.0")
+    copy.write_bytes(first.read_bytes())
+    options = ("--db", first, "--db", second, "--db", copy, "--format", "json")
+    report = json.loads(audit.run("report", *options).stdout)
+    assert {"one": 1, "two": 1} == {tool["name"]: tool["requests"] for tool in report["tools"]}
+
+
+@pytest.mark.parametrize(
+    "options", [["--since", "yesterday"], ["--until", "30x"], ["--since", "1h", "--until", "2h"]]
+)
+def test_a_wrong_time_is_one_sentence(audit: Audit, database: Path, options: list[str]) -> None:
+    """A time that cannot be read is said in one line, exit 2."""
+    done = audit.run("report", "--db", database, *options)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_missing_database_is_never_made(audit: Audit, database: Path) -> None:
+    """A database that is not there is a clear error, exit 2, and stays not there."""
+    done = audit.run("report", "--db", database)
+    assert done.returncode == 2
+    assert f"there is no database {database}" in done.stderr
+    assert not database.exists()
+
+
+def test_output_is_whole_and_private(audit: Audit, database: Path, tmp_path: Path) -> None:
+    """--output replaces a file at once, readable by its owner only, and says where; a missing folder is said."""
+    record(database, "pwd", "mfa")
+    page = tmp_path / "report.html"
+    page.write_text("old")
+    done = audit.run("report", "--db", database, "--format", "html", "--output", page)
+    assert (0, "") == (done.returncode, done.stdout)
+    assert str(page) in done.stderr
+    assert page.read_text(encoding="utf-8").startswith("<!")
+    if os.name != "nt":
+        assert stat.S_IMODE(page.stat().st_mode) == 0o600
+    missing = tmp_path / "missing" / "report.html"
+    done = audit.run("report", "--db", database, "--format", "html", "--output", missing)
+    assert done.returncode == 2
+    assert "cannot write" in done.stderr
+
+
+def test_fail_on_no_passes_what_is_unclear(audit: Audit, database: Path) -> None:
+    """--fail-on no turns 3 into 0, and leaves 1."""
+    record(database, "pwd", at=time.time() - 86400)
+    assert audit.run("report", "--db", database, "--fail-on", "no", "--since", "1h").returncode == 0
+    assert audit.run("report", "--db", database, "--since", "1h").returncode == 3
+    assert audit.run("report", "--db", database, "--fail-on", "no").returncode == 1
+
+
+def test_the_partners_own_names_are_shown(audit: Audit, database: Path, tmp_path: Path) -> None:
+    """--names gives a tool the name that its owner uses."""
+    record(database, "pwd", agent="sync/1.0")
+    names = tmp_path / "names.csv"
+    names.write_text("sync,Nightly customer sync\n", encoding="utf-8")
+    report = json.loads(audit.run("report", "--db", database, "--format", "json", "--names", names).stdout)
+    assert ["Nightly customer sync"] == [tool["name"] for tool in report["tools"]]
+
+
+def test_report_and_help_load_no_proxy() -> None:
+    """Neither --help nor a report loads mitmproxy, which takes most of a second."""
+    import subprocess
+
+    code = (
+        "import sys, mfa_audit.commands, mfa_audit.commands.report, mfa_audit.commands.check\n"
+        "print([name for name in sys.modules if name.split('.')[0] in ('mitmproxy', 'psutil')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,172 @@
+"""`mfa-audit run`: the whole path from a client's call to a Yes or No, with real programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from clients import API
+from processes import Audit
+
+CUSTOMERS = f"{API}/v1/customers"
+
+
+def test_nothing_seen_is_not_yes(audit: Audit, database: Path) -> None:
+    """A command that calls nothing leaves the answer unclear, and is told what kinds of programs pass us by."""
+    done = audit.run("run", "--db", database, "--", sys.executable, "-c", "")
+    assert done.returncode == 3
+    assert "CANNOT TELL YET" in done.stderr
+    assert "No call reached the proxy." in done.stderr
+    assert (
+        audit.run("run", "--db", database, "--fail-on", "no", "--", sys.executable, "-c", "").returncode == 0
+    )
+
+
+def test_stdin_and_stdout_are_the_commands(audit: Audit, database: Path) -> None:
+    """What goes in and out of the command passes untouched; our own talk is on stderr."""
+    code = "import sys; sys.stdout.write(sys.stdin.read().upper())"
+    done = audit.run("run", "--db", database, "--", sys.executable, "-c", code, stdin="abc")
+    assert done.stdout == "ABC"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)])
+def test_a_stop_signal_reaches_the_command(audit: Audit, database: Path, number: signal.Signals) -> None:
+    """SIGTERM and SIGHUP are passed on, the report is still printed, and the exit code is the command's."""
+    code = (
+        "import signal, sys, time\n"
+        f"signal.signal({int(number)}, lambda *_: sys.exit(9))\n"
+        "print('ready', file=sys.stderr, flush=True)\n"
+        "time.sleep(60)"
+    )
+    running = audit.start("run", "--db", database, "--", sys.executable, "-c", code)
+    running.wait_for("ready")
+    running.signal(number)
+    done = running.end()
+    assert done.returncode == 9
+    assert "CANNOT TELL YET" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_a_command_that_hangs_is_ended_by_the_second_signal(audit: Audit, database: Path) -> None:
+    """A child that ignores SIGTERM is killed when SIGTERM comes again; nothing of it is left."""
+    code = (
+        "import os, signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print('child', os.getpid(), file=sys.stderr, flush=True)\n"
+        "time.sleep(60)"
+    )
+    running = audit.start("run", "--db", database, "--", sys.executable, "-c", code)
+    child = int(running.wait_for(r"child (\d+)")[1])
+    running.signal(signal.SIGTERM)
+    time.sleep(0.5)
+    assert running.process.poll() is None
+    running.signal(signal.SIGTERM)
+    assert running.end().returncode == 128 + signal.SIGKILL
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+
+
+def test_the_private_folder_is_removed(
+    audit: Audit, upstream: list[str], database: Path, tmp_path: Path
+) -> None:
+    """The run's authority and trust bundles are private while it lasts, and gone at its end."""
+    code = (
+        "import json, os, stat; file = os.environ['SSL_CERT_FILE'];"
+        "print(json.dumps([file, stat.S_IMODE(os.stat(file).st_mode),"
+        " stat.S_IMODE(os.stat(os.path.dirname(file)).st_mode)]))"
+    )
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    done = audit.run(
+        "run",
+        "--db",
+        database,
+        *upstream,
+        "--",
+        sys.executable,
+        "-c",
+        code,
+        TMPDIR=str(temporary),
+        TEMP=str(temporary),
+    )
+    bundle, mode, folder_mode = json.loads(done.stdout)
+    assert Path(bundle).is_relative_to(temporary)
+    if os.name != "nt":
+        assert (0o600, 0o700) == (mode, folder_mode)
+    assert [] == list(temporary.iterdir())
+
+
+def test_a_missing_program_is_one_sentence(audit: Audit, database: Path) -> None:
+    """A command that does not exist is said in one line, exit 2, and no database is made."""
+    done = audit.run("run", "--db", database, "--", "no-such-program")
+    assert done.returncode == 2
+    assert done.stderr == "mfa-audit: there is no program no-such-program. Give its path, or check PATH.\n"
+    assert not database.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--set", "no_such_option=1"], "no_such_option: mitmproxy has no such option"),
+        (["--set", "connection_strategy=zzz"], "connection_strategy: it must be one of"),
+        (["--set", "listen_port=x"], "listen_port: use --listen"),
+        (["--set", "allow_hosts=."], "allow_hosts: only Partner Center's hosts are opened"),
+        (["--set", "stream_large_bodies=lots"], "Invalid stream_large_bodies"),
+        (["--host", "not a host"], "is not a host name"),
+        (["--listen", "nowhere"], "--listen takes HOST:PORT"),
+        (["--no-such-flag"], "No such option"),
+    ],
+)
+def test_wrong_options_are_said_before_anything_runs(
+    audit: Audit, database: Path, tmp_path: Path, options: list[str], said: str
+) -> None:
+    """An unknown or ill-valued option is one clear line and exit 2, and the command does not start."""
+    mark = tmp_path / "started"
+    done = audit.run(
+        "run", "--db", database, *options, "--", sys.executable, "-c", f"open({str(mark)!r}, 'w')"
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not mark.exists()
+
+
+def test_an_unusable_database_is_said_before_anything_runs(audit: Audit, tmp_path: Path) -> None:
+    """A foreign file, a damaged database and a folder in its place are each one line, exit 2, and stay as they are."""
+    text = tmp_path / "notes.txt"
+    text.write_text("not a database")
+    damaged = tmp_path / "damaged.db"
+    damaged.write_bytes(b"SQLite format 3\0" + b"\xff" * 4096)
+    for path in (text, damaged):
+        before = path.read_bytes()
+        done = audit.run("run", "--db", path, "--", sys.executable, "-c", "")
+        assert done.returncode == 2
+        assert f"{path} is not an audit database. Nothing was changed" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert before == path.read_bytes()
+    assert audit.run("run", "--db", tmp_path, "--", sys.executable, "-c", "").returncode == 2
+
+
+def test_the_whole_call_is_told(
+    audit: Audit, upstream: list[str], database: Path, curl: str, without_mfa: str
+) -> None:
+    """Blocked calls, the program, the user and the operation are in the JSON report, and nothing of the customer is."""
+    audit.run(
+        *("run", "--db", database, *upstream, "--", curl, "-s", "-A", "CIPP/8.2.0 (user:john@msp.example)"),
+        *("-H", f"Authorization: Bearer {without_mfa}", f"{CUSTOMERS}/7f3a/users?enforcement=2026"),
+    )
+    report = json.loads(audit.run("report", "--db", database, "--format", "json").stdout)
+    (tool,) = report["tools"]
+    assert ("CIPP", "non-compliant", 1) == (tool["name"], tool["verdict"], tool["blocked"])
+    assert ["curl"] == tool["programs"]
+    assert {"GET /v1/customers/*/users"} == {operation["operation"] for operation in tool["operations"]}
+    everything = b"".join(path.read_bytes() for path in database.parent.glob("audit.db*"))
+    assert b"7f3a" not in everything
+    assert b"john@msp" not in everything

@@ -1,0 +1,160 @@
+"""Telling captures by content, and what all of them have in common."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+from producers import NOW, entry, flow, har, saz, session, write_flows
+
+from mfa_audit.errors import AuditError
+from mfa_audit.sources import captures
+
+COUNT = """
+import sys
+from mfa_audit.sources import captures
+with captures.read(None) as capture:
+    print(capture.format, sum(1 for _ in capture.exchanges), capture.sha256())
+"""
+
+
+@pytest.fixture(params=["flows", "HAR", "SAZ"])
+def capture_file(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Path]:
+    """A capture in each format, under a name that says nothing."""
+    path = tmp_path / "capture.txt"
+    if request.param == "flows":
+        write_flows(path, [flow()])
+    else:
+        path.write_bytes(har(entry()) if request.param == "HAR" else saz(session()))
+    return request.param, path
+
+
+def test_content_tells_the_format(capture_file: tuple[str, Path]) -> None:
+    """The name of a file says nothing; its SHA-256 is that of its bytes."""
+    format_, path = capture_file
+    with captures.read(path, now=NOW) as capture:
+        assert format_ in capture.format
+        assert 1 == len(list(capture.exchanges))
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == capture.sha256()
+        assert path.stat().st_size == capture.size
+
+
+@pytest.mark.parametrize("piped", [True, False])
+def test_standard_input(capture_file: tuple[str, Path], piped: bool) -> None:
+    """A capture comes through a pipe, or through a redirection, in each format."""
+    format_, path = capture_file
+    command = [sys.executable, "-c", COUNT]
+    if piped:
+        done = subprocess.run(command, input=path.read_bytes(), capture_output=True, timeout=60, check=False)
+    else:
+        with path.open("rb") as file:
+            done = subprocess.run(command, stdin=file, capture_output=True, timeout=60, check=False)
+    *words, count, digest = done.stdout.decode().split()
+    assert (format_ in " ".join(words), "1") == (True, count)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == digest
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"hello", b"\0" * 100, b"%PDF-1.7", b"\x78\x9c nothing", b"PK\3\4 nothing", b"\x89PNG\r\n"]
+)
+def test_foreign_files_are_refused_with_a_sentence(tmp_path: Path, data: bytes) -> None:
+    """What is no capture is said to be none."""
+    path = tmp_path / "x"
+    path.write_bytes(data)
+    with pytest.raises(AuditError):
+        captures.read(path)
+
+
+def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
+    """A missing file and a folder are told in a sentence."""
+    with pytest.raises(AuditError, match="cannot be read"):
+        captures.read(tmp_path / "nothing")
+    with pytest.raises(AuditError, match="--recursive"):
+        captures.read(tmp_path)
+
+
+def test_a_bomb_is_defused(tmp_path: Path) -> None:
+    """A .zhar that unpacks to hundreds of times its size is refused after some MiB."""
+    machine = zlib.compressobj(9)
+    data = machine.compress(b'{"log": {"entries": [')
+    for _ in range(400):
+        data += machine.compress(b" " * 1_000_000)
+    (tmp_path / "bomb.zhar").write_bytes(data + machine.flush())
+    with captures.read(tmp_path / "bomb.zhar") as capture, pytest.raises(AuditError, match="trap"):
+        list(capture.exchanges)
+
+
+def test_a_flow_file_in_gzip(tmp_path: Path) -> None:
+    """Packed flow files are read without unpacking them to disk."""
+    import gzip
+
+    path = tmp_path / "flows.gz"
+    path.write_bytes(gzip.compress(write_flows(tmp_path / "f", [flow(), flow()]).read_bytes()))
+    with captures.read(path, now=NOW) as capture:
+        assert 2 == len(list(capture.exchanges))
+
+
+@pytest.mark.parametrize(
+    ("creator", "words"),
+    [
+        ("WebInspector", "with sensitive data"), ("Firefox", "Firefox"), ("WebKit Web Inspector", "Safari"),
+        ("Fiddler", "Fiddler"), ("Charles Proxy", "Charles"), ("Proxyman", "Proxyman"),
+        ("HTTP Toolkit", "HTTP Toolkit"), ("Insomnia REST Client", "Insomnia"), ("Playwright", "recordHar"),
+        ("WebPagetest", "WebPageTest"), ("mitmproxy", "mitmdump"), ("someone", "sanitizer"),
+    ],
+)  # fmt: skip
+def test_each_producer_has_its_remedy(tmp_path: Path, creator: str, words: str) -> None:
+    """A capture without tokens says how this producer keeps them."""
+    path = tmp_path / "a.har"
+    path.write_bytes(har(entry(headers={}), creator={"name": creator, "version": "1"}))
+    with captures.read(path, now=NOW) as capture:
+        list(capture.exchanges)
+        assert words in capture.remedy()
+
+
+def test_reading_loads_no_mitmproxy(tmp_path: Path) -> None:
+    """A flow file of the current format, like all others, is read without loading mitmproxy."""
+    path = write_flows(tmp_path / "f", [flow()])
+    script = "import sys; from pathlib import Path; from mfa_audit.sources import captures\n"
+    script += (
+        "assert len(list(captures.read(Path(sys.argv[1])).exchanges)) == 1; print('mitmproxy' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, timeout=60
+    )
+    assert "False\n" == done.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="named pipes are POSIX's")
+def test_a_named_pipe(tmp_path: Path) -> None:
+    """A capture may come through a named pipe: `mfa-audit import <(zstdcat calls.har.zst)`."""
+    import threading
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=[har(entry(), entry())])
+    writer.start()
+    with captures.read(pipe, now=NOW) as capture:
+        assert 2 == len(list(capture.exchanges))
+    writer.join()
+
+
+def test_further_hosts_count(tmp_path: Path) -> None:
+    """Hosts that the user adds are API hosts."""
+    path = write_flows(tmp_path / "f", [flow(host="gateway.contoso.example")])
+    with captures.read(path, further=["gateway.contoso.example"], now=NOW) as capture:
+        assert ["gateway.contoso.example"] == [one.host for one in capture.exchanges]
+
+
+def test_rewinding_reads_no_more_than_it_must() -> None:
+    """`inflate` hands out no more than it is asked for."""
+    from mfa_audit.sources.tapes import inflate
+
+    read = inflate(io.BytesIO(zlib.compress(b"a" * 1000)).read)
+    assert [10, 990] == [len(read(10)), sum(len(piece) for piece in iter(lambda: read(100), b""))]
