@@ -18,7 +18,7 @@ DATE = rf"\d\d? {MONTH}(?: \d{{4}})?"
 
 def steady(text: str) -> str:
     """A report without what differs from day to day and from machine to machine, in one line."""
-    text = re.sub(rf"^Period +\S.*?\. Recorded", "Period SPAN. Recorded", text, flags=re.MULTILINE)
+    text = re.sub(r"^Period +\S.*?\. Recorded", "Period SPAN. Recorded", text, flags=re.MULTILINE)
     text = re.sub(rf"{DATE}\s+\d\d:\d\d", "TIME", text)
     return re.sub(r"\s+", " ", text).strip()
 
