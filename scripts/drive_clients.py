@@ -186,7 +186,7 @@ CLIENTS: Final = (
            "On Windows and macOS it trusts the system's store only: `mfa-audit trust`."),
     Client("PowerShell 7", program("pwsh", "--version"), powershell("pwsh")),
     Client("Windows PowerShell 5.1", program("powershell", "-Command", "$PSVersionTable.PSVersion.ToString()"),
-           powershell("powershell"), "`run` does not reach it; `env` and `trust` do, by their rules."),
+           powershell("powershell"), "Needs `mfa-audit trust`, and the line of `mfa-audit env` in the script."),
 )  # fmt: skip
 BROWSERS: Final = {
     "edge": "microsoft-edge",
