@@ -173,4 +173,7 @@ async def _run(
             if stops:
                 pass_on(stops.pop())
             status = await child.wait()
+            left = bypasses.left_behind(proxy.url)
+            if left:
+                say(f"Left running, and without their proxy from now on: {', '.join(left)}", quiet=quiet)
     return proxy.recorder, status if status >= 0 else 128 - status
