@@ -244,6 +244,7 @@ def test_damage_never_raises(tmp_path: Path, data: st.DataObject) -> None:
 
 def test_lengths_are_only_digits() -> None:
     """What Python would take for a number is no length: signs, spaces and underscores."""
-    for record in (b"-1:a,", b" 1:a,", b"1_0:aaaaaaaaaa,", b"+1:a,"):
-        with pytest.raises(ValueError, match="not a length"):
+    for length in (b"-1", b" 1", b"1_0", b"+1", b""):
+        record = b"4:type;" + length + b":aaaaaaaaaa,"
+        with pytest.raises(ValueError, match="not a dictionary"):
             netstrings.index(record, 0, len(record))

@@ -23,36 +23,28 @@ _RESTART: Final = re.compile(
     rb"|metadata|comment|timestamp_created|backup|request|response|websocket|mode)[;,])"
 )
 
+# `4:type;4:http;`: key and length of value; `28:4:name,16:the value of it.,]`: a pair of bytes up to its value.
+_ITEM: Final = re.compile(rb"(\d{1,12}):([a-z0-9_]{1,40});(\d{1,12}):")
+_PAIR: Final = re.compile(rb"(\d{1,12}):(\d{1,12}):([^,]*),(\d{1,12}):")
+
 # Type, start and end of a value in its record.
 Slot = tuple[int, int, int]
 
 
-def walk(record: bytes, position: int, end: int) -> Iterator[Slot]:
-    """The values between two positions; raises ValueError or IndexError where they are none."""
+def index(record: bytes, position: int, end: int) -> dict[bytes, Slot]:
+    """The values of a dictionary by their keys, which are short words; raises ValueError or IndexError for others."""
+    slots: dict[bytes, Slot] = {}
     while position < end:
-        colon = record.index(b":", position, position + LENGTH_DIGITS + 1)
-        digits = record[position:colon]
-        if not digits.isdigit():
-            raise ValueError("not a length")
-        start = colon + 1
-        position = start + int(digits) + 1
-        if position > end:
-            raise ValueError("a value longer than what holds it")
-        yield record[position - 1], start, position - 1
-
-
-def index(record: bytes, position: int, end: int) -> dict[str, Slot]:
-    """The values of a dictionary by their keys; raises as `walk` does."""
-    slots: dict[str, Slot] = {}
-    key: str | None = None
-    for slot in walk(record, position, end):
-        if key is None:
-            key = record[slot[1] : slot[2]].decode("ascii", "replace")
-        else:
-            slots[key] = slot
-            key = None
-    if key is not None:
-        raise ValueError("a key without value")
+        match = _ITEM.match(record, position)
+        if match is None:
+            raise ValueError("not a dictionary of the current format")
+        length, key, value_length = match.groups()
+        start = match.end()
+        stop = start + int(value_length)
+        if int(length) != len(key) or stop >= end:
+            raise ValueError("a length that cannot be")
+        slots[key] = (record[stop], start, stop)
+        position = stop + 1
     return slots
 
 
@@ -61,35 +53,34 @@ def read_pairs(record: bytes, slot: Slot, wanted: Collection[str], most: int) ->
 
     Raises ValueError or IndexError where it is no such list, or one of more than `most` pairs.
     """
-    _, position, end = slot
+    tag, position, end = slot
+    if tag != LIST:
+        raise ValueError("not a list")
     pairs: list[tuple[str, str]] = []
     count = 0
     while position < end:
-        # 28:4:name,16:a value of it...,]
-        colon = record.index(b":", position, position + LENGTH_DIGITS + 1)
-        start = colon + 1
-        position = start + _length(record[position:colon]) + 1
-        colon = record.index(b":", start, start + LENGTH_DIGITS + 1)
-        middle = colon + 1 + _length(record[start:colon])
-        name = calls.decode_text(record[colon + 1 : middle])
-        if name.lower() in wanted:
-            colon = record.index(b":", middle + 1, middle + LENGTH_DIGITS + 2)
-            stop = colon + 1 + _length(record[middle + 1 : colon])
-            if stop + 2 != position or record[stop] != BYTES or record[stop + 1] != LIST:
-                raise ValueError("not a pair")
-            pairs.append((name, calls.decode_text(record[colon + 1 : stop])))
-        if position > end or record[middle] != BYTES:
+        match = _PAIR.match(record, position)
+        if match is None:
             raise ValueError("not a pair")
+        length, name_length, name, value_length = match.groups()
+        start = match.end()
+        stop = start + int(value_length)
+        position += len(length) + 1 + int(length) + 1
+        if (
+            int(name_length) != len(name)
+            or stop + 2 != position
+            or position > end
+            or record[stop] != BYTES
+            or record[stop + 1] != LIST
+        ):
+            raise ValueError("a length that cannot be")
+        text = calls.decode_text(name)
+        if text.lower() in wanted:
+            pairs.append((text, calls.decode_text(record[start:stop])))
         count += 1
     if count > most:
         raise ValueError("too many pairs")
     return pairs
-
-
-def _length(digits: bytes) -> int:
-    if not digits.isdigit():
-        raise ValueError("not a length")
-    return int(digits)
 
 
 def read_value(record: bytes, slot: Slot) -> bytes | str | int | float | bool | None:
