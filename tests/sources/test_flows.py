@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,16 @@ def test_flows_after_a_damaged_stretch_are_found(tmp_path: Path) -> None:
     exchanges, remarks = read(tmp_path / "torn")
     assert 4 == len(exchanges)
     assert any("passed over" in note for note in remarks.notes)
+
+
+def test_a_file_made_to_wear_out_the_search_ends_soon(tmp_path: Path) -> None:
+    """Half a million places where a flow might begin, and none does: reading gives up, and says so."""
+    (tmp_path / "f").write_bytes(b"99:4:type;" * 500_000 + b"}")
+    begun = time.monotonic()
+    exchanges, remarks = read(tmp_path / "f")
+    assert [] == exchanges
+    assert remarks.notes
+    assert time.monotonic() - begun < 10
 
 
 def test_concatenated_files_are_one(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import IO, Any, Final
 
 from mfa_audit.errors import AuditError
 from mfa_audit.formats.printable import line
+from mfa_audit.sources.calls import SkipError
 from mfa_audit.sources.remarks import Remarks
 from mfa_audit.sources.tapes import GROWS, HARMLESS, MOST_GROWTH, Tape
 
@@ -76,7 +77,7 @@ class Archive:
                 raise DamagedError("packed in a way that Fiddler and browsers do not use")
             with self._zip.open(name) as file:
                 yield file
-        except DamagedError:
+        except (DamagedError, AuditError, SkipError):
             raise
         except Exception as error:  # zlib's, zipfile's, pyzipper's, and what they call
             raise DamagedError(f"damaged in the archive ({type(error).__name__})") from error

@@ -118,6 +118,7 @@ def read_records(tape: Tape, remarks: Remarks, whole: int) -> Iterator[bytes]:
     its bodies.
     """
     stream = tape.stream
+    search = _Search(tape, remarks)
     while True:
         before = stream.tell() if tape.rewindable else 0
         length = _read_length(tape)
@@ -136,7 +137,7 @@ def read_records(tape: Tape, remarks: Remarks, whole: int) -> Iterator[bytes]:
             if intact and record is not None:
                 yield record
                 continue
-        if not _resume(tape, before, remarks):
+        if not search.resume(before):
             return
 
 
@@ -153,43 +154,61 @@ def _read_length(tape: Tape) -> int | None:
     return int(digits) if byte == b":" and digits else -1
 
 
-def _resume(tape: Tape, damaged: int, remarks: Remarks) -> bool:
-    """Go to the next flow after the damaged position; False where there is none, the loss noted."""
-    if not tape.rewindable:
-        remarks.note("cut off or damaged: the rest of the file could not be read")
+class _Search:
+    """The search for the next flow after a damaged stretch, with bounded patience for a file made to wear it out."""
+
+    def __init__(self, tape: Tape, remarks: Remarks) -> None:
+        self._tape = tape
+        self._remarks = remarks
+        self._patience = 100_000
+
+    def resume(self, damaged: int) -> bool:
+        """Go to the next flow after the damaged position; False where there is none, the loss noted."""
+        tape, stream = self._tape, self._tape.stream
+        if not tape.rewindable:
+            self._remarks.note("cut off or damaged: the rest of the file could not be read")
+            return False
+        # A stretch costs as much as a hundred places where a flow might have begun.
+        self._patience -= 100
+        position = damaged + 1
+        stream.seek(position)
+        window = b""
+        while self._patience > 0 and (chunk := stream.read(BUFFER)):
+            window += chunk
+            for match in _RESTART.finditer(window):
+                self._patience -= 1
+                start = self._find_start(position + match.start(), match[1])
+                if start is not None:
+                    stream.seek(start)
+                    self._remarks.note(
+                        "damaged bytes between flows passed over", f"{start - damaged:,} bytes"
+                    )
+                    return True
+                if self._patience <= 0:
+                    break
+            kept = window[-64:]
+            position += len(window) - len(kept)
+            window = kept
+        lost = (tape.size or 0) - damaged
+        self._remarks.note(
+            "cut off or damaged: the end of the file is no whole flow", f"the last {lost:,} bytes"
+        )
         return False
-    stream = tape.stream
-    position = damaged + 1
-    stream.seek(position)
-    window = b""
-    while chunk := stream.read(BUFFER):
-        window += chunk
-        for match in _RESTART.finditer(window):
-            start = _find_flow(tape, position + match.start(), match[1])
-            if start is not None:
-                stream.seek(start)
-                remarks.note(f"{start - damaged:,} damaged bytes between flows passed over")
-                return True
-        kept = window[-64:]
-        position += len(window) - len(kept)
-        window = kept
-    remarks.note(f"cut off or damaged: the last {stream.tell() - damaged:,} bytes are no whole flow")
-    return False
 
-
-def _find_flow(tape: Tape, position: int, digits: bytes) -> int | None:
-    """Where in the digits the length of a whole flow begins; the flow that was torn may have ended in a digit."""
-    here = tape.stream.tell()
-    try:
-        for first in range(len(digits) - 2):
-            end = position + len(digits) + 1 + int(digits[first:])
-            if digits[first] != ord("0") and tape.size is not None and end < tape.size:
-                tape.stream.seek(end)
-                if tape.stream.read(1) == b"}":
-                    return position + first
-    finally:
-        tape.stream.seek(here)
-    return None
+    def _find_start(self, position: int, digits: bytes) -> int | None:
+        """Where in the digits the length of a whole flow begins; the flow that was torn may have ended in a digit."""
+        stream = self._tape.stream
+        here = stream.tell()
+        try:
+            for first in range(len(digits) - 2):
+                end = position + len(digits) + 1 + int(digits[first:])
+                if digits[first] != ord("0") and self._tape.size is not None and end < self._tape.size:
+                    stream.seek(end)
+                    if stream.read(1) == b"}":
+                        return position + first
+        finally:
+            stream.seek(here)
+        return None
 
 
 def _read_without_bodies(tape: Tape, length: int, whole: int) -> tuple[bytes, bool]:
