@@ -248,6 +248,8 @@ def _refuse(name: str, why: str) -> NoReturn:
 def _mute() -> None:
     """mitmproxy lets every library log at DEBUG; a library's debug message may quote a header."""
     logging.getLogger().setLevel(logging.WARNING)
+    # On a stop mitmproxy cancels its open connections, and asyncio of Python 3.11 logs a traceback for each.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 
 async def _wait_until_ready(
