@@ -126,6 +126,9 @@ NAMESPACE = """
 set -e
 mount --bind "$0/certs" /etc/ssl/certs
 mount --bind "$0/local" /usr/local/share/ca-certificates
+# Java's part of the store is brought up to date by a trigger of dpkg, which would otherwise remember a broken end.
+mount --bind "$0/dpkg" /var/lib/dpkg
+if [ -d "$0/java" ]; then mount --bind "$0/java" /var/lib/ca-certificates-java; fi
 exec "$@"
 """
 
@@ -146,6 +149,9 @@ def test_debian_round_trip(tmp_path: Path, issuer: Issuer, proxy: Endpoint) -> N
     does, and the store's files are byte for byte as before."""
     shutil.copytree("/etc/ssl/certs", tmp_path / "certs", symlinks=True)
     shutil.copytree("/usr/local/share/ca-certificates", tmp_path / "local", symlinks=True)
+    shutil.copytree("/var/lib/dpkg", tmp_path / "dpkg", symlinks=True)
+    if Path("/var/lib/ca-certificates-java").is_dir():
+        shutil.copytree("/var/lib/ca-certificates-java", tmp_path / "java")
     ca = issuer.file("ca.pem")
 
     script = [sys.executable, str(CLIENTS / "system_store.py"), str(ca), proxy.url, f"https://{API}/"]

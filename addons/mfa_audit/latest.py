@@ -31,12 +31,10 @@ class LatestReport:
         Raises AuditError while the database cannot be read.
         """
         async with self._lock:
-            report = self._report
-            if report is None or time.monotonic() >= self._until:
-                report, cost = await asyncio.to_thread(self._compute)
-                self._report = report
+            if self._report is None or time.monotonic() >= self._until:
+                self._report, cost = await asyncio.to_thread(self._compute)
                 self._until = time.monotonic() + max(_LASTS, cost / _SHARE)
-            return report
+            return self._report
 
     def _compute(self) -> tuple[Report, float]:
         """The report and the seconds of this thread that it took, which other load does not lengthen."""

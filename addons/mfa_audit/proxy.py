@@ -153,11 +153,11 @@ async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIte
     log, talk = _StartLog(), _Talk(say)
     logging.getLogger().addHandler(log)
     logging.getLogger("mfa_audit").addHandler(talk)
-    addon = PartnerCenterMfa(settings.kind)
+    addon = PartnerCenterMfa(settings.kind, opens=False)
     page = LivePage() if settings.page else None
     running: asyncio.Task[None] | None = None
     try:
-        machine = _configure(settings, [addon] if page is None else [addon, page])
+        machine = _configure(settings, addon, page)
         _mute()
         running = asyncio.create_task(machine.run())
         await _wait_until_ready(machine, running, log, settings)
@@ -174,10 +174,11 @@ async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIte
         logging.getLogger("mfa_audit").removeHandler(talk)
 
 
-def _configure(settings: ProxySettings, ours: Sequence[object]) -> _Master:
+def _configure(settings: ProxySettings, addon: PartnerCenterMfa, page: LivePage | None) -> _Master:
     opts = options.Options()
     machine = _Master(opts)
     # Ours first: they must see each request before any addon that reroutes or rewrites it.
+    ours = [addon] if page is None else [addon, page]
     machine.addons.add(*ours, *addons.default_addons())
     try:
         opts.update(
@@ -202,6 +203,7 @@ def _configure(settings: ProxySettings, ours: Sequence[object]) -> _Master:
             mfa_audit_synchronous=settings.synchronous,
             mfa_audit_db=str(settings.database),
         )
+        addon.open()
     except exceptions.OptionsError as error:
         raise AuditError(line(str(error), 1_000)) from None
     return machine

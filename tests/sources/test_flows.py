@@ -61,6 +61,7 @@ def test_recorded_traffic_reads_the_same_from_flows_and_har(tmp_path: Path, stan
 header_names = st.sampled_from(
     [b"Authorization", b"user-agent", b"MS-RequestId", b"Date", b"X-Other", b"host"]
 )
+answer_names = st.sampled_from([b"isMfaCompliant", b"WWW-Authenticate", b"Date", b"Content-Encoding"])
 header_values = st.one_of(
     st.sampled_from([b"Bearer x", HOST.encode(), b"Mon, 01 Jun 2026 00:00:00 GMT"]), st.binary(max_size=30)
 )
@@ -69,7 +70,7 @@ header_values = st.one_of(
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     headers=st.lists(st.tuples(header_names, header_values), max_size=6),
-    answer=st.lists(st.tuples(st.sampled_from([b"isMfaCompliant", b"WWW-Authenticate", b"Date", b"Content-Encoding"]), header_values), max_size=4),
+    answer=st.lists(st.tuples(answer_names, header_values), max_size=4),
     host=st.sampled_from([HOST, "127.0.0.1", "example.com", HOST.upper() + "."]),
     method=st.sampled_from(["GET", "OPTIONS", "CONNECT", "post"]),
     status=st.sampled_from([None, 200, 401]),

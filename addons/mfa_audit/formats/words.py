@@ -267,8 +267,17 @@ def not_seen(report: Report, most: int | None = None, show: Show = name) -> list
         told.append(f"{count(report.recording.lost, 'call')} {verb} lost before being stored.")
     if report.totals.without_token:
         told.append(f"{count(report.totals.without_token, 'call')} carried no token.")
+    if report.totals.sanitised:
+        told.append(sanitised(report))
     told.append(ELSEWHERE)
     return told
+
+
+def sanitised(report: Report) -> str:
+    """How many calls came without a token because somebody or something took it out of the capture."""
+    verb = "was" if report.totals.sanitised == 1 else "were"
+    calls = count(report.totals.sanitised, "call")
+    return f"{calls} {verb} imported from captures whose tokens had been taken out: export them again."
 
 
 def gap(row: Gap, now: datetime, show: Show = name) -> str:

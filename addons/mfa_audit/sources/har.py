@@ -142,7 +142,9 @@ def _read_fields(headers: Any) -> list[tuple[str, str]]:
         raise calls.TooManyFieldsError
     fields = []
     for field in headers:
-        name = field.get("name") if isinstance(field, dict) else None
+        if not isinstance(field, dict):
+            continue
+        name = field.get("name")
         if isinstance(name, str) and name.lower() in calls.WANTED:
             value = field.get("value")
             if isinstance(value, str):

@@ -26,6 +26,8 @@ from mfa_audit.store.sessions import this_account
 Synchronous = Literal["NORMAL", "FULL"]
 Result = TypeVar("Result")
 
+_SMALLEST: Final = 512  # bytes of an SQLite database: one page
+
 # The files (device, file number) that connections of this process are open to for writing.
 _written_here: Final[Counter[tuple[int, int]]] = Counter()
 
@@ -60,6 +62,7 @@ def open_for_writing(path: Path, *, synchronous: Synchronous = "NORMAL") -> sqli
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with suppress(FileExistsError):
             create_private(path)
+        _refuse_stub(path)
         connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, timeout=5, factory=_WritingConnection
         )
@@ -126,6 +129,7 @@ def read(path: Path, query: Callable[[sqlite3.Connection], Result]) -> Result:
             "named with --db."
         )
     try:
+        _refuse_stub(path)
         if _is_quiet(path) and not _written_here[_state(path)[:2]]:
             # Nobody writes, so the file alone is the whole truth. `immutable` keeps SQLite from leaving -wal and
             # -shm behind, which a mere reader of a WAL database otherwise does, and needs no right to write. But
@@ -194,6 +198,12 @@ def backup(source: sqlite3.Connection, target: Path) -> None:
 
 def _foreign(path: Path) -> AuditError:
     return AuditError(f"{path} is not an audit database. Nothing was changed; name another with --db.")
+
+
+def _refuse_stub(path: Path) -> None:
+    """SQLite would take a file of a byte or two for an empty database, and write over it."""
+    if 0 < path.stat().st_size < _SMALLEST:
+        raise _foreign(path)
 
 
 def _require_ours(connection: sqlite3.Connection, path: Path, *, empty_is_ours: bool) -> int:

@@ -320,6 +320,8 @@ class Recorder:
                 self._loop.call_soon_threadsafe(self._release, batch)
         with self._lock:
             since, self._behind_since = self._behind_since, None
+            if since is not None:  # what came in since has not been waited for either
+                self.late += len(self._batch.observations)
             lost = self.lost - self._lost_before
         if since is not None and lost:
             self._note_loss(since, lost)

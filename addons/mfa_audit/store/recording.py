@@ -131,6 +131,11 @@ class Recording:
         """
         saved = self._name_beside()
         old = self.connection
+        now = round(time.time() * 1000)
+        old.execute(
+            "UPDATE sessions SET last_beat = ?, ended = ?, ended_how = 'stopped' WHERE id = ?",
+            [now, now, self._session_id],
+        )
         files.backup(old, saved)
         if self._log is not None and files.identity(self._beside("-wal")) == self._log:
             # SQLite would take our log, which lies where the new file's belongs, for the new file's.
