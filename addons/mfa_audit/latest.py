@@ -31,10 +31,11 @@ class LatestReport:
         Raises AuditError while the database cannot be read.
         """
         async with self._lock:
-            if self._report is None or time.monotonic() >= self._until:
-                self._report, cost = await asyncio.to_thread(self._compute)
-                self._until = time.monotonic() + max(_LASTS, cost / _SHARE)
-            return self._report
+            if self._report is not None and time.monotonic() < self._until:
+                return self._report
+            report, cost = await asyncio.to_thread(self._compute)
+            self._report, self._until = report, time.monotonic() + max(_LASTS, cost / _SHARE)
+            return report
 
     def _compute(self) -> tuple[Report, float]:
         """The report and the seconds of this thread that it took, which other load does not lengthen."""
