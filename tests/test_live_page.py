@@ -78,11 +78,23 @@ def test_it_shows_the_recording(
     assert first.startswith("HTTP/1.1 200 OK")
     assert "1 of 1 tool calls Partner Center without MFA." in first
     assert "nightly.py" in first
-    assert "frame-ancestors &#39;none&#39;" not in first
     assert "frame-ancestors 'none'" in first
     head = fetch("--head", "--cookie", cookie, address)
     assert head.startswith("HTTP/1.1 200 OK")
     assert "nightly.py" not in head
+
+
+def test_what_has_not_changed_is_not_sent_again(fetch: Callable[..., str], url: str) -> None:
+    """Asked again within the second that a report lasts, with its ETag, it answers 304 and nothing else."""
+    cookie, address = cookie_of(fetch, url)
+    statuses = set()
+    for _ in range(10):  # a second may end between the two
+        first = fetch("--cookie", cookie, f"{address}main")
+        tag = next(line.partition(": ")[2] for line in first.splitlines() if line.startswith("ETag: "))
+        again = fetch("--cookie", cookie, "--header", f"If-None-Match: {tag}", f"{address}main")
+        statuses.add(again.splitlines()[0].split()[1])
+    assert "304" in statuses
+    assert statuses <= {"304", "200"}
 
 
 def test_it_gives_nothing_away(
@@ -144,7 +156,8 @@ def test_no_page_beyond_this_machine(
     audit: Audit, upstream: list[str], database: Path, fetch: Callable[..., str]
 ) -> None:
     """A proxy that listens for others prints no address of a page, and has none."""
-    running = audit.start("proxy", "--db", database, "--listen", "0.0.0.0:0", *upstream)
+    everywhere = ("--listen", "0.0.0.0:0", "--proxy-auth", "dana:secret")
+    running = audit.start("proxy", "--db", database, *everywhere, *upstream)
     port = running.wait_for(r"Listening at http://0\.0\.0\.0:(\d+)")[1]
     assert "Report page" not in running.stderr
     assert "key" not in fetch(f"http://127.0.0.1:{port}/")

@@ -1,47 +1,44 @@
-"""README.md: what it shows is what the program says."""
+"""What the README tells people to type exists."""
 
 from __future__ import annotations
 
-import platform
 import re
 from pathlib import Path
 
-import pytest
+from mfa_audit.commands import COMMANDS
 
-from mfa_audit import sample_clients
-from processes import Audit
-
-ROOT = Path(__file__).parents[1]
-MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
-DATE = rf"\d\d? {MONTH}(?: \d{{4}})?"
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
-def steady(text: str) -> str:
-    """A report without what differs from day to day and from machine to machine, in one line."""
-    text = re.sub(r"^Period +\S.*?\. Recorded", "Period SPAN. Recorded", text, flags=re.MULTILINE)
-    text = re.sub(rf"{DATE}\s+\d\d:\d\d", "TIME", text)
-    return re.sub(r"\s+", " ", text).strip()
+def test_commands_exist() -> None:
+    """Each `mfa-audit COMMAND` in a code span or block is a command."""
+    named = set(re.findall(r"(?:`|bin/|Scripts\\|\$ )mfa-audit ([a-z]+)", README))
+    assert {"demo", "run", "report"} <= named <= COMMANDS.keys()
 
 
-@pytest.mark.skipif(
-    not (sample_clients.has_node() and sample_clients.has_curl()),
-    reason="without Node and a curl of OpenSSL's the demonstration has other programs",
-)
-def test_shows_what_the_demonstration_prints(audit: Audit) -> None:
-    """The report in the README is the demonstration's, but for days, times and the machine's name."""
-    shown = re.search(
-        r"It ends with this report:\n\n```\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL
-    )
-    assert shown
-    printed = audit.run("demo", "--quiet").stdout.replace(f" on {platform.node()}.", " on PC17.")
-    assert steady(printed) == steady(shown[1])
+def test_both_set_up_lines_have_a_powershell_form() -> None:
+    """Each bash block is one line, and the same steps follow for PowerShell."""
+    bash = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    powershell = re.findall(r"```powershell\n(.*?)```", README, re.DOTALL)
+    assert [1, 1] == [block.count("\n") for block in bash]
+    translated = [
+        line.replace("python3 -m venv", "python -m venv")
+        .replace(" && ", "; ")
+        .replace(".venv/bin/", ".venv\\Scripts\\")
+        for line in bash
+    ]
+    assert powershell == translated
 
 
-def test_pictures_are_there_and_ask_for_nothing() -> None:
-    """Every picture that the docs show exists, and the terminal's loads nothing from elsewhere."""
-    for page in (ROOT / "README.md", ROOT / "docs" / "reports.md"):
-        names = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page.read_text("utf-8"))
-        assert names, page
-        assert [] == [name for name in names if not (page.parent / name).is_file()]
-    svg = (ROOT / "docs" / "images" / "terminal.svg").read_text("utf-8")
-    assert [] == re.findall(r"@font-face|@import|url\(http|href=", svg)
+def test_ci_runs_one_of_them() -> None:
+    """Exactly one block is marked for .ci/run, and it installs the test extras."""
+    marked = re.findall(r"<!-- \.ci/run runs this line.*?-->\n```bash\n(.*)\n```", README)
+    assert 1 == len(marked)
+    assert "'.[test]'" in marked[0]
+
+
+def test_links_lead_somewhere() -> None:
+    """Each relative link is a file of the repository."""
+    root = Path(__file__).parents[1]
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", README)
+    assert [] == [link for link in links if not (root / link).exists()]

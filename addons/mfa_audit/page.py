@@ -152,7 +152,8 @@ class Page:
 
     def unreadable(self) -> Reply:
         """The answer while the database cannot be read."""
-        return _plain(503, "The recording cannot be read at the moment.\n", ("Retry-After", "2"))
+        text = "The recording cannot be read at the moment.\n"
+        return _plain(503, text, ("Retry-After", "2"), ("Refresh", "2"))
 
     def _exchange(self, key: str) -> Reply:
         if not _same(key, self._key):

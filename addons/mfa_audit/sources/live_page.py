@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -24,6 +25,8 @@ Read = Callable[[], Awaitable[Report]]
 
 # More than any browser sends with a request for a page.
 _BODY_LIMIT: Final = 65_536
+# Where a flow of ours keeps what was first seen of it, as some addons rewrite requests later.
+_OURS: Final = "mfa_audit_page"
 
 
 class LivePage:
@@ -57,21 +60,28 @@ class LivePage:
         self._page, self._read = Page(places, name), read
         return self._page.url
 
-    def requestheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
         page = self._page
         if page is None or not page.knows(flow.request.data.host, flow.request.data.port):
-            return None
+            return
         if not flow.live or flow.is_replay:
-            return None
+            return
         request = _first_look(flow.request)
-        return self._serve(page, request, flow) if page.is_for(request) else None
-
-    async def _serve(self, page: Page, request: Request, flow: http.HTTPFlow) -> None:
-        # Before the body has come: a large one would be streamed on, to a server that does not exist.
+        if not page.is_for(request):
+            return
+        flow.metadata[_OURS] = request
+        # A large body would be streamed on before it is answered, to a server that does not exist.
+        flow.request.stream = False
         if _has_large_body(request):
             flow.kill()
-            return
-        flow.request.stream = False
+
+    def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+        # Only now, since the page has a secret of its own and is not for --proxy-auth, which answers before.
+        return self._serve(flow) if _OURS in flow.metadata else None
+
+    async def _serve(self, flow: http.HTTPFlow) -> None:
+        page, request = self._page, flow.metadata[_OURS]
+        assert page is not None  # noqa: S101 - requestheaders looked
         try:
             reply = await self._answer(page, request)
         except Exception as error:  # without a response the request would go out
@@ -85,18 +95,19 @@ class LivePage:
             return part
         assert self._read is not None  # noqa: S101 - opened together
         try:
-            live = self._render(await self._read())
+            live = await self._render(await self._read())
         except AuditError:
             return page.unreadable()
         if part is Part.MAIN:
             return page.deliver(request, Content(live.main))
         return page.deliver(request, Content(live.document, live.policy))
 
-    def _render(self, report: Report) -> Live:
-        """The report as HTML; the same value is not rendered twice."""
-        if self._shown is None or self._shown[0] is not report:
-            self._shown = report, render_live(report)
-        return self._shown[1]
+    async def _render(self, report: Report) -> Live:
+        """The report as HTML, made beside the event loop; the same value is not rendered twice in a row."""
+        shown = self._shown
+        if shown is None or shown[0] is not report:
+            shown = self._shown = report, await asyncio.to_thread(render_live, report)
+        return shown[1]
 
 
 def _first_look(request: http.Request) -> Request:
