@@ -296,3 +296,21 @@ def test_untrust_finds_a_renewed_authority(tmp_path: Path) -> None:
         ["certutil", "-L", "-d", f"sql:{home}/.pki/nssdb"], capture_output=True, text=True, check=True
     ).stdout
     assert (2, "mfa-audit" in listed) == (said.count("It is not there."), False)
+
+
+@needs_certutil
+def test_run_uses_the_authority_that_is_trusted(tmp_path: Path) -> None:
+    """`run` takes the kept authority once it is in a store, for programs that trust only that; else one of its own."""
+    home = tmp_path / "home"
+    (home / ".pki/nssdb").mkdir(parents=True)
+    subprocess.run(["certutil", "-N", "--empty-password", "-d", f"sql:{home}/.pki/nssdb"], check=True)
+    kept = home / "data/mfa-audit/authority/mitmproxy-ca-cert.pem"
+    show = "import os; print(open(os.environ['NODE_EXTRA_CA_CERTS']).read())"
+
+    def shown() -> str:
+        return audit(home, "run", "--db", str(tmp_path / "audit.db"), "--", sys.executable, "-c", show).stdout
+
+    assert 0 == audit(home, "trust", "--store", "chromium").returncode
+    assert roots.at(kept) == roots.from_pem(shown().encode())
+    assert 0 == audit(home, "untrust").returncode
+    assert roots.at(kept) != roots.from_pem(shown().encode())

@@ -21,6 +21,7 @@ from mfa_audit.errors import AuditError
 from mfa_audit.exchanges import API_DOMAIN, API_HOSTS, HOST_NAME
 from mfa_audit.folders import write_private
 from mfa_audit.formats.printable import line
+from mfa_audit.programs import holder_of
 from mfa_audit.sources.live import PartnerCenterMfa
 from mfa_audit.sources.live_page import LivePage, Read
 from mfa_audit.store.recorder import Recorder
@@ -247,6 +248,8 @@ def _refuse(name: str, why: str) -> NoReturn:
 def _mute() -> None:
     """mitmproxy lets every library log at DEBUG; a library's debug message may quote a header."""
     logging.getLogger().setLevel(logging.WARNING)
+    # On a stop mitmproxy cancels its open connections, and asyncio of Python 3.11 logs a traceback for each.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 
 async def _wait_until_ready(
@@ -260,9 +263,10 @@ async def _wait_until_ready(
         return
     trouble = " ".join(log.messages) or "mitmproxy did not start."
     if "address already in use" in trouble.lower() or "10048" in trouble:  # the latter on Windows
+        who = holder_of(settings.port) or "a program"
         trouble = (
-            f"port {settings.port} on {settings.host} is in use; name another with --listen HOST:PORT, "
-            "or end the program that has it."
+            f"port {settings.port} on {settings.host} is in use: {who} has it; name another port with "
+            "--listen HOST:PORT, or end that program."
         )
     raise AuditError(line(trouble, 1_000))
 

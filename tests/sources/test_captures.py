@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import sys
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -87,6 +88,19 @@ def test_a_bomb_is_defused(tmp_path: Path) -> None:
         data += machine.compress(b" " * 1_000_000)
     (tmp_path / "bomb.zhar").write_bytes(data + machine.flush())
     with captures.read(tmp_path / "bomb.zhar") as capture, pytest.raises(AuditError, match="trap"):
+        list(capture.exchanges)
+
+
+def test_a_bomb_in_a_zip_is_defused(tmp_path: Path) -> None:
+    """The same of a HAR in a zip."""
+    with (
+        zipfile.ZipFile(tmp_path / "bomb.har.zip", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("har.har", "w", force_zip64=True) as file,
+    ):
+        file.write(b'{"log": {"entries": [')
+        for _ in range(400):
+            file.write(b" " * 1_000_000)
+    with captures.read(tmp_path / "bomb.har.zip") as capture, pytest.raises(AuditError, match="trap"):
         list(capture.exchanges)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,16 @@ def test_flows_after_a_damaged_stretch_are_found(tmp_path: Path) -> None:
     assert any("passed over" in note for note in remarks.notes)
 
 
+def test_a_file_made_to_wear_out_the_search_ends_soon(tmp_path: Path) -> None:
+    """Half a million places where a flow might begin, and none does: reading gives up, and says so."""
+    (tmp_path / "f").write_bytes(b"99:4:type;" * 500_000 + b"}")
+    begun = time.monotonic()
+    exchanges, remarks = read(tmp_path / "f")
+    assert [] == exchanges
+    assert remarks.notes
+    assert time.monotonic() - begun < 10
+
+
 def test_concatenated_files_are_one(tmp_path: Path) -> None:
     """Two flow files one after the other read as one."""
     data = write_flows(tmp_path / "f", [flow()]).read_bytes()
@@ -244,6 +255,7 @@ def test_damage_never_raises(tmp_path: Path, data: st.DataObject) -> None:
 
 def test_lengths_are_only_digits() -> None:
     """What Python would take for a number is no length: signs, spaces and underscores."""
-    for record in (b"-1:a,", b" 1:a,", b"1_0:aaaaaaaaaa,", b"+1:a,"):
-        with pytest.raises(ValueError, match="not a length"):
+    for length in (b"-1", b" 1", b"1_0", b"+1", b""):
+        record = b"4:type;" + length + b":aaaaaaaaaa,"
+        with pytest.raises(ValueError, match="not a dictionary"):
             netstrings.index(record, 0, len(record))

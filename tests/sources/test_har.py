@@ -147,7 +147,8 @@ def test_dates_of_all_kinds(tmp_path: Path, written: str, expected: float) -> No
 
 
 @pytest.mark.parametrize(
-    "written", [None, "", "yesterday", "1601-01-01T00:00:00Z", "2999-01-01T00:00:00Z", 17]
+    "written",
+    [None, "", "yesterday", "1601-01-01T00:00:00Z", "2999-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", 17],
 )
 def test_a_wrong_date_is_replaced_by_evidence_and_said(tmp_path: Path, written: Any) -> None:
     """The server's Date header dates a call without usable date; without it, the entry before; without both

@@ -84,8 +84,7 @@ class Har:
     def _read_entry(self, entry: Any, place: str) -> Exchange | None:
         request = _read_request(entry)
         written = entry.get("startedDateTime")
-        date = calls.read_date(written)
-        host = self._reading.find_api_host(request, date.timestamp() if date and date.tzinfo else None)
+        host = self._reading.find_api_host(request, calls.to_seconds(calls.read_date(written)))
         if host is None:
             return None
         answer = self._read_answer(entry.get("response"))

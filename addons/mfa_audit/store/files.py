@@ -79,6 +79,11 @@ def open_for_writing(path: Path, *, synchronous: Synchronous = "NORMAL") -> sqli
     return connection
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Whether the database refuses everything now (locked, full, damaged), rather than one row."""
+    return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
+
+
 def is_damage(error: BaseException) -> bool:
     """Whether SQLite says that the file is broken or no database at all, so that trying again is useless."""
     code = getattr(error, "sqlite_errorcode", None)
@@ -175,6 +180,18 @@ def _is_quiet(path: Path) -> bool:
 def _state(path: Path) -> tuple[int, int, int, int]:
     status = path.stat()
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def checkpoint(path: Path) -> None:
+    """Move a write-ahead log of more than 4 MB into the file, without waiting for anybody.
+
+    Raises OSError, sqlite3.Error.
+    """
+    if path.with_name(path.name + "-wal").stat().st_size > 4_000_000:
+        uri = f"{path.absolute().as_uri()}?mode=rw"  # never makes a file
+        with closing(sqlite3.connect(uri, uri=True, timeout=1)) as connection:
+            connection.execute("PRAGMA wal_autocheckpoint = 0")
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 def backup(source: sqlite3.Connection, target: Path) -> None:

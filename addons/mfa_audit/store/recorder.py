@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
+import sys
 import threading
 import time
 from collections import deque
@@ -32,6 +33,9 @@ from mfa_audit.store.sleep import find_sleep, read_clocks
 logger = logging.getLogger("mfa_audit")
 
 PATIENCE: Final = 0.020  # seconds that a call waits for its commit
+# A commit takes the writer a dozen turns at Python's interpreter lock. By Python's own 5 ms a turn, a loop and a thread
+# that are both busy make that 100 ms, and answered calls were lost with `kill -9` (tried).
+_SWITCH: Final = 0.000_5
 QUEUE_LIMIT: Final = 100_000  # rows; an Observation of a known client and token takes some 600 bytes
 _RETRY: Final = 0.25  # seconds between tries while the database refuses
 _CHUNK: Final = 1_000  # rows a transaction, so that catching up does not lock others out
@@ -99,6 +103,7 @@ class Recorder:
         self._keeper = threading.Thread(
             target=self._checkpoint_until_closed, name="mfa-audit-keeper", daemon=True
         )
+        sys.setswitchinterval(min(_SWITCH, sys.getswitchinterval()))
         self._writer.start()
         self._keeper.start()
 
@@ -279,7 +284,7 @@ class Recorder:
         try:
             self._recordings[-1].transact(chunk, notes)
         except Exception as error:
-            if _is_refusal(error):
+            if files.is_refusal(error):
                 raise
             # A value that SQLite or we cannot take must not stop all that come after it.
             self._write_one_by_one(len(chunk), len(notes))
@@ -293,7 +298,7 @@ class Recorder:
             try:
                 self._recordings[-1].transact(call, note)
             except Exception as error:
-                if _is_refusal(error):
+                if files.is_refusal(error):
                     raise
                 self._unstorable += 1
                 if not self._said_unstorable:
@@ -391,18 +396,5 @@ class Recorder:
     def _checkpoint_until_closed(self) -> None:
         """Move the write-ahead log into the file, apart from the writer, since that waits for the disk."""
         while not self._closed.wait(_CHECKPOINT):
-            path = self.path
-            log = path.with_name(path.name + "-wal")
-            uri = f"{path.absolute().as_uri()}?mode=rw"  # never makes a file
-            try:
-                if log.stat().st_size > 4_000_000:
-                    with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=1)) as connection:
-                        connection.execute("PRAGMA wal_autocheckpoint = 0")
-                        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            except (OSError, sqlite3.Error):
-                continue  # the writer meets the same trouble and says so
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Whether the database refuses everything now (locked, full, damaged), rather than this one row."""
-    return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
+            with contextlib.suppress(OSError, sqlite3.Error):  # the writer meets the same trouble and says so
+                files.checkpoint(self.path)
