@@ -17,6 +17,8 @@ from mfa_audit.standin import StandIn
 from processes import Audit, Running
 
 API = "https://api.partnercenter.microsoft.com"
+ROOT = Path(__file__).parents[1]
+AXE = Path(os.environ.get("AXE_CORE") or ROOT / "node_modules" / "axe-core" / "axe.min.js")
 needs_chromium = pytest.mark.skipif(WHY_NOT is not None, reason=WHY_NOT or "")
 Call = Callable[..., None]
 
@@ -232,6 +234,27 @@ def test_browser_renews_it_in_place(
         proxy.stop()
         page.wait_for("document.querySelector('#live').textContent.includes('has ended')")
         assert 2 == page.evaluate("document.querySelectorAll('article').length")
+
+
+@needs_chromium
+@pytest.mark.skipif(
+    not AXE.exists(), reason="no axe-core (npm install --no-save axe-core@4, or AXE_CORE=axe.min.js)"
+)
+def test_axe_finds_nothing(url: str, call: Call, without_mfa: str) -> None:
+    """axe-core finds no violation in the live page, empty and with an unfolded row."""
+    with Browser() as browser:
+        page = browser.page()
+        page.open(url)
+        for program in (None, "nightly.py"):
+            if program:
+                call(program, without_mfa)
+                page.wait_for("document.querySelector('article') !== null")
+                page.evaluate("document.querySelector('article details').open = true")
+            page.evaluate(AXE.read_text("utf-8") + ";0")
+            found = page.evaluate(
+                "axe.run(document).then(result => result.violations.map(v => v.id + ': ' + v.nodes[0].html))"
+            )
+            assert [] == found
 
 
 @needs_chromium

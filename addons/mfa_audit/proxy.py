@@ -75,16 +75,15 @@ class Proxy:
     host: str
     port: int
     recorder: Recorder
-    addresses: tuple[tuple[str, int], ...] = ()
     page: LivePage | None = None
 
     def open_page(self, read: Read) -> str | None:
         """Show the reports that `read` gives on the proxy's own port, and through it under the page's name.
 
         The address that opens the page, secret included; None where there is to be no page, which is so whenever
-        others than this machine reach the proxy.
+        others than this machine reach the proxy (`LivePage.open`).
         """
-        return None if self.page is None else self.page.open(self.addresses, read)
+        return None if self.page is None else self.page.open(read)
 
     @property
     def url(self) -> str:
@@ -162,10 +161,10 @@ async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIte
         _mute()
         running = asyncio.create_task(machine.run())
         await _wait_until_ready(machine, running, log, settings)
-        addresses = tuple((one[0], one[1]) for one in machine.addons.get("proxyserver").listen_addrs())
+        address = machine.addons.get("proxyserver").listen_addrs()[0]
         logging.getLogger().removeHandler(log)
         assert addon.recorder is not None  # noqa: S101 - configuring opened it, or raised
-        yield Proxy(*addresses[0], addon.recorder, addresses, page)
+        yield Proxy(address[0], address[1], addon.recorder, page)
     finally:
         logging.getLogger().removeHandler(log)
         if running is not None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from mitmproxy import ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
 from mitmproxy.net.http import status_codes
+from mitmproxy.proxy import mode_specs
 
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges import HOST_NAME, is_api_host
@@ -47,17 +48,24 @@ class LivePage:
                 f"mfa_audit_page: {name!r} is not a host name such as mfa.audit, or it is Partner Center's"
             )
 
-    def open(self, addresses: Iterable[tuple[str, int]], read: Read) -> str | None:
+    def open(self, read: Read) -> str | None:
         """Answer from now on with the reports that `read` gives; the address that opens the page, with its secret.
 
-        None, and no page, when not all `addresses` that the proxy listens on are loopback ones, or when the
-        option `mfa_audit_page` is empty.
+        None, and no page, when anything that the proxy listens on can be reached from elsewhere, when nothing of it
+        takes requests for itself (`--mode reverse:…` sends all on), or when the option `mfa_audit_page` is empty.
         """
-        places = list(addresses)
         name = ctx.options.mfa_audit_page
-        if not name or not places or not all(is_loopback(host) for host, _ in places):
+        servers = list(ctx.master.addons.get("proxyserver").servers)
+        own = [
+            (address[0], address[1])
+            for server in servers
+            if isinstance(server.mode, mode_specs.RegularMode | mode_specs.UpstreamMode)
+            for address in server.listen_addrs
+        ]
+        local = all(is_loopback(address[0]) for server in servers for address in server.listen_addrs)
+        if not (name and own and local):
             return None
-        self._page, self._read = Page(places, name), read
+        self._page, self._read = Page(own, name), read
         return self._page.url
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
