@@ -34,9 +34,9 @@ _MOVE: Final = (
 
 
 class Browser:
-    """One Chromium with a profile of its own; closed and cleaned up at the end of the `with`."""
+    """One Chromium with a profile of its own, and `further` arguments; ended and cleaned up with the `with`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *further: str) -> None:
         assert CHROMIUM is not None
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         theirs_in, self._out = os.pipe()
@@ -47,6 +47,7 @@ class Browser:
             f"--user-data-dir={self._profile.name}",
             # Chromium's sandbox refuses to run as root, which is who CI containers run as.
             *(["--no-sandbox"] if os.geteuid() == 0 else []),
+            *further,
         ]
         self._process = subprocess.Popen(
             [
@@ -156,6 +157,13 @@ class Page:
             raise RuntimeError(str(answer["exceptionDetails"]))
         return answer["result"].get("value")
 
+    def wait_for(self, script: str) -> None:
+        """Wait until a JavaScript expression is true; the test fails when it does not become so."""
+        deadline = time.monotonic() + _PATIENCE
+        while not self.evaluate(script):
+            assert time.monotonic() < deadline, f"did not become true: {script}"
+            time.sleep(0.1)
+
     def press(self, key: str, code: int, text: str = "") -> None:
         """One key of the keyboard, as the user would press it."""
         shared = {"key": key, "code": key, "windowsVirtualKeyCode": code}
@@ -165,6 +173,11 @@ class Page:
     def requests(self) -> list[str]:
         """The URL of every request that the page made, its own included."""
         return [event["params"]["request"]["url"] for event in self._of("Network.requestWillBeSent")]
+
+    def answers(self) -> list[tuple[int, str]]:
+        """Status and URL of every answer that the page got."""
+        responses = [event["params"]["response"] for event in self._of("Network.responseReceived")]
+        return [(response["status"], response["url"]) for response in responses]
 
     def complaints(self) -> list[str]:
         """Everything on the console: messages, log entries (CSP violations), exceptions."""

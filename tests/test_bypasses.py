@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from mfa_audit.bypasses import reads_proxy_variables, warnings_for
+from mfa_audit.bypasses import left_behind, mend_refusal, reads_proxy_variables, warnings_for
 
 
 def program(folder: Path, name: str, content: str = "#!/bin/sh\n") -> dict[str, str]:
@@ -73,3 +75,34 @@ def test_go_program_is_recognised(platform: str, warned: bool) -> None:
         pytest.skip("no Go here")
 
     assert warned == bool(warnings_for([go], {"PATH": ""}, platform=platform))
+
+
+@pytest.mark.parametrize(
+    ("program", "user_agent", "platform", "line"),
+    [
+        ("java", "Java/17.0.15", "linux", "mfa-audit trust --store java"),
+        ("powershell.exe", None, "win32", "mfa-audit trust"),
+        (None, "Mozilla/5.0 (X11; Linux x86_64) Chrome/156.0", "linux", "mfa-audit browse"),
+        ("python3", None, "linux", 'eval "$(mfa-audit env)"'),
+    ],
+)
+def test_one_line_mends_a_refusal(
+    program: str | None, user_agent: str | None, platform: str, line: str
+) -> None:
+    """A client that refused the certificate gets the line that fits it."""
+    assert line in mend_refusal(program, user_agent, platform=platform)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="starts a POSIX program")
+def test_finds_what_was_left_behind() -> None:
+    """A program that outlives the command is named, by the proxy in its environment."""
+    environment = {"HTTPS_PROXY": "http://127.0.0.1:4711", "PATH": os.environ["PATH"]}
+    with subprocess.Popen(["sleep", "60"], env=environment) as process:
+        try:
+            deadline = time.monotonic() + 10  # the child is the parent's copy until it has become `sleep`
+            while not left_behind("http://127.0.0.1:4711") and time.monotonic() < deadline:
+                time.sleep(0.05)
+            assert [f"sleep (process {process.pid})"] == left_behind("http://127.0.0.1:4711")
+            assert [] == left_behind("http://127.0.0.1:4712")
+        finally:
+            process.kill()

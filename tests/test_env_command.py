@@ -144,3 +144,10 @@ def test_nothing_to_undo(tmp_path: Path) -> None:
 
     assert (0, "") == (done.returncode, done.stdout)
     assert "Nothing to undo" in done.stderr
+
+
+def test_inside_a_run(tmp_path: Path) -> None:
+    """What `run` starts finds the proxy that serves it: PowerShell 5.1 needs its lines there, too."""
+    done = in_shell(tmp_path, "sh", "mfa-audit run --db audit.db -- mfa-audit env --shell powershell")
+
+    assert "DefaultWebProxy = (New-Object System.Net.WebProxy('http://127.0.0.1:" in done.stdout, done.stderr

@@ -106,6 +106,17 @@ def test_latest_first_and_by_port(tmp_path: Path, listener: socket.socket) -> No
         assert running.find(1, folder=folder) is None
 
 
+def test_proxy_of_a_run_is_its_commands_alone(tmp_path: Path, listener: socket.socket) -> None:
+    """A proxy of `run` is found by who has it as its proxy, and by nobody else."""
+    folder, port = tmp_path / "running", listener.getsockname()[1]
+    with running.announce(
+        "127.0.0.1", port, authority=tmp_path, database=tmp_path, kind=running.RUN, folder=folder
+    ) as own:
+        assert running.find(folder=folder) is None
+        assert running.find(port, folder=folder) is None
+        assert own == running.find(url=f"http://127.0.0.1:{port}", folder=folder)
+
+
 @pytest.mark.parametrize(
     ("host", "url"),
     [

@@ -126,6 +126,9 @@ NAMESPACE = """
 set -e
 mount --bind "$0/certs" /etc/ssl/certs
 mount --bind "$0/local" /usr/local/share/ca-certificates
+# Java's part of the store is brought up to date by a trigger of dpkg, which would otherwise remember a broken end.
+mount --bind "$0/dpkg" /var/lib/dpkg
+if [ -d "$0/java" ]; then mount --bind "$0/java" /var/lib/ca-certificates-java; fi
 exec "$@"
 """
 
@@ -146,6 +149,9 @@ def test_debian_round_trip(tmp_path: Path, issuer: Issuer, proxy: Endpoint) -> N
     does, and the store's files are byte for byte as before."""
     shutil.copytree("/etc/ssl/certs", tmp_path / "certs", symlinks=True)
     shutil.copytree("/usr/local/share/ca-certificates", tmp_path / "local", symlinks=True)
+    shutil.copytree("/var/lib/dpkg", tmp_path / "dpkg", symlinks=True)
+    if Path("/var/lib/ca-certificates-java").is_dir():
+        shutil.copytree("/var/lib/ca-certificates-java", tmp_path / "java")
     ca = issuer.file("ca.pem")
 
     script = [sys.executable, str(CLIENTS / "system_store.py"), str(ca), proxy.url, f"https://{API}/"]
@@ -290,3 +296,21 @@ def test_untrust_finds_a_renewed_authority(tmp_path: Path) -> None:
         ["certutil", "-L", "-d", f"sql:{home}/.pki/nssdb"], capture_output=True, text=True, check=True
     ).stdout
     assert (2, "mfa-audit" in listed) == (said.count("It is not there."), False)
+
+
+@needs_certutil
+def test_run_uses_the_authority_that_is_trusted(tmp_path: Path) -> None:
+    """`run` takes the kept authority once it is in a store, for programs that trust only that; else one of its own."""
+    home = tmp_path / "home"
+    (home / ".pki/nssdb").mkdir(parents=True)
+    subprocess.run(["certutil", "-N", "--empty-password", "-d", f"sql:{home}/.pki/nssdb"], check=True)
+    kept = home / "data/mfa-audit/authority/mitmproxy-ca-cert.pem"
+    show = "import os; print(open(os.environ['NODE_EXTRA_CA_CERTS']).read())"
+
+    def shown() -> str:
+        return audit(home, "run", "--db", str(tmp_path / "audit.db"), "--", sys.executable, "-c", show).stdout
+
+    assert 0 == audit(home, "trust", "--store", "chromium").returncode
+    assert roots.at(kept) == roots.from_pem(shown().encode())
+    assert 0 == audit(home, "untrust").returncode
+    assert roots.at(kept) != roots.from_pem(shown().encode())

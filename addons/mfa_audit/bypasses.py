@@ -11,6 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PureWindowsPath
 from typing import Final
 
+import psutil
+
+from mfa_audit.formats.printable import line
+from mfa_audit.shells import Shell, how_to_run
+
 # For the moment after `run`, when the command made no call through the proxy.
 KINDS: Final = (
     "Windows PowerShell 5.1 and other .NET Framework programs (mfa-audit env --shell powershell)",
@@ -137,3 +142,30 @@ def _of_go(path: str) -> str | None:
         if is_go
         else None
     )
+
+
+def mend_refusal(program: str | None, user_agent: str | None, *, platform: str = sys.platform) -> str:
+    """The one line that lets a client trust the proxy which has refused its certificate.
+
+    `program` and `user_agent` say who it was, where that is known; `platform` is a `sys.platform`.
+    """
+    who = f"{program or ''} {user_agent or ''}".lower()
+    if "java" in who:
+        return "mfa-audit trust --store java"
+    if any(word in who for word in ("chrome", "chromium", "firefox", "edge", "mozilla/5.0 (x11")):
+        return "mfa-audit browse"
+    if platform in ("win32", "darwin") or "powershell" in who or "dotnet" in who:
+        return "mfa-audit trust"
+    return "start it through `mfa-audit run -- ...`, or in its terminal: " + how_to_run(Shell.BASH)
+
+
+def left_behind(proxy_url: str) -> list[str]:
+    """The programs of this user that still run and have that proxy in their environment, as `name (process 17)`."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get("HTTPS_PROXY") == proxy_url:
+                found.append(f"{line(process.name())} (process {process.pid})")
+        except (psutil.Error, OSError):
+            continue  # gone, or another account's
+    return found

@@ -32,7 +32,6 @@ _ALWAYS: Final = (
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
-    ("Cross-Origin-Opener-Policy", "same-origin"),
     ("X-Frame-Options", "DENY"),
 )
 NOTHING: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -153,7 +152,8 @@ class Page:
 
     def unreadable(self) -> Reply:
         """The answer while the database cannot be read."""
-        return _plain(503, "The recording cannot be read at the moment.\n", ("Retry-After", "2"))
+        text = "The recording cannot be read at the moment.\n"
+        return _plain(503, text, ("Retry-After", "2"), ("Refresh", "2"))
 
     def _exchange(self, key: str) -> Reply:
         if not _same(key, self._key):

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import psutil
 
 from mfa_audit.command_lines import name_of
+from mfa_audit.formats.printable import line
 
 # Connections that wait to be looked up; further ones stay unknown. One look takes them all at once.
 PENDING_LIMIT: Final = 1000
@@ -184,3 +185,17 @@ def _name_of_process(pid: int | None) -> tuple[str | None, bool]:
             return name_of(process.name(), []), True
     except psutil.Error:
         return None, False
+
+
+def holder_of(port: int) -> str | None:
+    """Who listens on a TCP port, as `name (process 17)`, where this user may know."""
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr[1] == port:
+                name = (
+                    psutil.Process(connection.pid).name() if connection.pid else "another account's program"
+                )
+                return f"{line(name)} (process {connection.pid or 'unknown'})"
+    except (psutil.Error, OSError):
+        return None
+    return None

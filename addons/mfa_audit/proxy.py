@@ -21,6 +21,7 @@ from mfa_audit.errors import AuditError
 from mfa_audit.exchanges import API_DOMAIN, API_HOSTS, HOST_NAME
 from mfa_audit.folders import write_private
 from mfa_audit.formats.printable import line
+from mfa_audit.programs import holder_of
 from mfa_audit.sources.live import PartnerCenterMfa
 from mfa_audit.sources.live_page import LivePage, Read
 from mfa_audit.store.recorder import Recorder
@@ -74,16 +75,15 @@ class Proxy:
     host: str
     port: int
     recorder: Recorder
-    addresses: tuple[tuple[str, int], ...] = ()
     page: LivePage | None = None
 
     def open_page(self, read: Read) -> str | None:
         """Show the reports that `read` gives on the proxy's own port, and through it under the page's name.
 
         The address that opens the page, secret included; None where there is to be no page, which is so whenever
-        others than this machine reach the proxy.
+        others than this machine reach the proxy (`LivePage.open`).
         """
-        return None if self.page is None else self.page.open(self.addresses, read)
+        return None if self.page is None else self.page.open(read)
 
     @property
     def url(self) -> str:
@@ -153,18 +153,18 @@ async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIte
     log, talk = _StartLog(), _Talk(say)
     logging.getLogger().addHandler(log)
     logging.getLogger("mfa_audit").addHandler(talk)
-    addon = PartnerCenterMfa(settings.kind)
+    addon = PartnerCenterMfa(settings.kind, opens=False)
     page = LivePage() if settings.page else None
     running: asyncio.Task[None] | None = None
     try:
-        machine = _configure(settings, [addon] if page is None else [addon, page])
+        machine = _configure(settings, addon, page)
         _mute()
         running = asyncio.create_task(machine.run())
         await _wait_until_ready(machine, running, log, settings)
-        addresses = tuple((one[0], one[1]) for one in machine.addons.get("proxyserver").listen_addrs())
+        address = machine.addons.get("proxyserver").listen_addrs()[0]
         logging.getLogger().removeHandler(log)
         assert addon.recorder is not None  # noqa: S101 - configuring opened it, or raised
-        yield Proxy(*addresses[0], addon.recorder, addresses, page)
+        yield Proxy(address[0], address[1], addon.recorder, page)
     finally:
         logging.getLogger().removeHandler(log)
         if running is not None:
@@ -174,10 +174,11 @@ async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIte
         logging.getLogger("mfa_audit").removeHandler(talk)
 
 
-def _configure(settings: ProxySettings, ours: Sequence[object]) -> _Master:
+def _configure(settings: ProxySettings, addon: PartnerCenterMfa, page: LivePage | None) -> _Master:
     opts = options.Options()
     machine = _Master(opts)
     # Ours first: they must see each request before any addon that reroutes or rewrites it.
+    ours = [addon] if page is None else [addon, page]
     machine.addons.add(*ours, *addons.default_addons())
     try:
         opts.update(
@@ -202,6 +203,7 @@ def _configure(settings: ProxySettings, ours: Sequence[object]) -> _Master:
             mfa_audit_synchronous=settings.synchronous,
             mfa_audit_db=str(settings.database),
         )
+        addon.open()
     except exceptions.OptionsError as error:
         raise AuditError(line(str(error), 1_000)) from None
     return machine
@@ -260,9 +262,10 @@ async def _wait_until_ready(
         return
     trouble = " ".join(log.messages) or "mitmproxy did not start."
     if "address already in use" in trouble.lower() or "10048" in trouble:  # the latter on Windows
+        who = holder_of(settings.port) or "a program"
         trouble = (
-            f"port {settings.port} on {settings.host} is in use; name another with --listen HOST:PORT, "
-            "or end the program that has it."
+            f"port {settings.port} on {settings.host} is in use: {who} has it; name another port with "
+            "--listen HOST:PORT, or end that program."
         )
     raise AuditError(line(trouble, 1_000))
 

@@ -21,10 +21,13 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
+    """`sanitised` of the calls `without_token` had it taken out of the capture that they were imported from."""
+
     tools: int
     tokens: int
     requests: int
     without_token: int
+    sanitised: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,9 @@ import psutil
 from mfa_audit.errors import AuditError
 from mfa_audit.folders import make_private, running_folder, write_private
 
+# A proxy of `run` serves the one command that it started, and nobody else is led to it.
+PROXY: Final = "proxy"
+RUN: Final = "run"
 _SCHEMA_VERSION: Final = 1
 _CONNECT_SECONDS: Final = 1.0
 # A process's start as psutil tells it differs by fractions of a second from call to call on some systems.
@@ -34,8 +37,8 @@ class RunningProxy:
     """A proxy that is listening now.
 
     `host` and `port` as it listens; `authority` is its certificate's file; `hosts` the API hosts that it was
-    given beside Partner Center's own; `started` in seconds since 1970 (UTC). `folder` is private to the user
-    and is deleted with the record.
+    given beside Partner Center's own; `kind` is PROXY or RUN; `started` in seconds since 1970 (UTC). `folder` is
+    private to the user and is deleted with the record.
     """
 
     host: str
@@ -46,6 +49,7 @@ class RunningProxy:
     hosts: tuple[str, ...]
     started: float
     folder: Path
+    kind: str = PROXY
 
     @property
     def url(self) -> str:
@@ -62,6 +66,7 @@ def announce(
     authority: Path,
     database: Path,
     hosts: Sequence[str] = (),
+    kind: str = PROXY,
     folder: Path | None = None,
 ) -> Iterator[RunningProxy]:
     """Let other commands find this process's proxy for as long as the context lasts.
@@ -79,6 +84,7 @@ def announce(
         "authority": str(authority.absolute()),
         "database": str(database.absolute()),
         "hosts": list(hosts),
+        "kind": kind,
         "started": time.time(),
     }
     try:
@@ -96,9 +102,16 @@ def announce(
         _forget(record)
 
 
-def find(port: int | None = None, *, folder: Path | None = None) -> RunningProxy | None:
-    """The running proxy that was started last (of those on `port`), or None."""
-    found = [proxy for proxy in find_all(folder=folder) if port in (None, proxy.port)]
+def find(
+    port: int | None = None, *, url: str | None = None, folder: Path | None = None
+) -> RunningProxy | None:
+    """The running proxy that was started last (of those on `port`), or None.
+
+    One of kind RUN is found only by a program that it serves: `url` is what that program has as its proxy.
+    """
+    every = find_all(folder=folder)
+    found = [proxy for proxy in every if proxy.url == url and port is None]
+    found += [proxy for proxy in every if proxy.kind == PROXY and port in (None, proxy.port)]
     return found[0] if found else None
 
 
@@ -130,6 +143,7 @@ def _proxy_of(content: dict[str, Any], record: Path) -> RunningProxy:
         database=Path(content["database"]),
         hosts=tuple(map(str, content["hosts"])),
         started=float(content["started"]),
+        kind=str(content["kind"]),
         folder=record.with_suffix(""),
     )
 

@@ -86,15 +86,16 @@ def summarise(
         for ledger in ledgers
         for unread in ledger.not_audited
     )
+    sanitised = [session for session in sessions if session.sanitised and session.requests]
     totals = Totals(
         tools=len(tools),
         tokens=sum(ledger.tokens for ledger in ledgers),
         requests=sum(row.requests for row in tools),
         without_token=sum(ledger.without_token for ledger in ledgers),
+        sanitised=sum(session.sanitised for session in sanitised),
     )
     blind = bool(not_audited or recording.lost or any(gap.reason != "stopped" for gap in recording.gaps))
     microsoft = compare(ledgers, settings.names, settings.people)
-    sanitised = [session for session in sessions if session.sanitised and session.requests]
     answer, because = _answer(
         tools,
         totals,
@@ -117,7 +118,7 @@ def summarise(
         recording=recording,
         sources=tuple(_source(session) for session in shown),
         databases=tuple(str(ledger.database) for ledger in ledgers),
-        notes=(*_notes(tools, shown, period), *_told_of(sanitised)),
+        notes=tuple(_notes(tools, shown, period)),
         microsoft=microsoft,
     )
 

@@ -22,3 +22,13 @@ def test_quiet_leaves_the_report_alone(audit: Audit) -> None:
     done = audit.run("demo", "--quiet")
     assert (0, "") == (done.returncode, done.stderr)
     assert done.stdout.startswith("NO - ")
+
+
+def test_its_recording_can_be_kept(audit: Audit, tmp_path: Path) -> None:
+    """--keep leaves a database that `report` reads, and never adds to one that is there."""
+    kept = tmp_path / "demo.db"
+    assert 0 == audit.run("demo", "--quiet", "--keep", kept).returncode
+    assert "1 of 3 tools calls Partner Center without MFA." in audit.run("report", kept).stdout
+    before = kept.read_bytes()
+    assert 2 == audit.run("demo", "--keep", kept).returncode
+    assert before == kept.read_bytes()

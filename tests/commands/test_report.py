@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 import os
+import platform
 import stat
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -17,7 +20,7 @@ from mfa_audit.judging.observations import Judge
 from mfa_audit.sample_tokens import make_user_token
 from mfa_audit.store.recorder import Recorder
 from mfa_audit.store.sessions import Session
-from processes import Audit
+from processes import COMMAND, Audit
 
 
 def record(path: Path, *amr: str, at: float | None = None, agent: str = "sync/1.0") -> None:
@@ -151,3 +154,30 @@ def test_report_and_help_load_no_proxy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_an_empty_report_helps(audit: Audit, database: Path) -> None:
+    """Nothing seen: which database was looked at, as whom and where, and what to try; with none at all too."""
+    here = f"{getpass.getuser()} on {platform.node()}"
+    missing = audit.run("report", "--db", database)
+    assert (2, True) == (missing.returncode, f"{database}, looked at as {here}" in missing.stderr)
+    audit.run("run", "--db", database, "--", sys.executable, "-c", "")
+    for since in ("35d", "all"):
+        told = " ".join(audit.run("report", "--db", database, "--since", since).stdout.split())
+        assert told.startswith("CANNOT TELL YET - no call to Partner Center with a token was seen.")
+        assert f"Looked at {database}, as {here}" in told
+        assert "mfa-audit run -- COMMAND" in told
+        assert ("mfa-audit report --since all" in told) is (since != "all")
+
+
+def test_data_goes_out_as_it_is(audit: Audit, database: Path) -> None:
+    """CSV on stdout keeps its byte order mark and its newlines, whatever encoding stdout has."""
+    audit.run("run", "--db", database, "--", sys.executable, "-c", "")
+    done = subprocess.run(
+        [*COMMAND, "report", "--db", str(database), "--format", "csv"],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"},
+    )
+    assert done.stdout.startswith(b"\xef\xbb\xbf")
+    assert done.stdout.count(b"\n") == done.stdout.count(b"\r\n") > 0

@@ -147,7 +147,8 @@ def test_dates_of_all_kinds(tmp_path: Path, written: str, expected: float) -> No
 
 
 @pytest.mark.parametrize(
-    "written", [None, "", "yesterday", "1601-01-01T00:00:00Z", "2999-01-01T00:00:00Z", 17]
+    "written",
+    [None, "", "yesterday", "1601-01-01T00:00:00Z", "2999-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", 17],
 )
 def test_a_wrong_date_is_replaced_by_evidence_and_said(tmp_path: Path, written: Any) -> None:
     """The server's Date header dates a call without usable date; without it, the entry before; without both
@@ -288,12 +289,14 @@ def test_damage_never_raises(tmp_path: Path, data: st.DataObject) -> None:
 PLAYWRIGHT = """
 const {chromium} = require('playwright-core');
 (async () => {
-  const [executablePath, path, url] = process.argv.slice(1);
-  const browser = await chromium.launch({executablePath, args: ['--no-sandbox', '--proxy-server=direct://']});
-  const context = await browser.newContext({ignoreHTTPSErrors: true, recordHar: {path}});
+  const [executablePath, path, url, address] = process.argv.slice(1);
+  const rules = '--host-resolver-rules=MAP ' + new URL(url).hostname + ' ' + address;
+  const browser = await chromium.launch({executablePath, args: ['--no-sandbox', '--proxy-server=direct://', rules]});
+  const context = await browser.newContext({ignoreHTTPSErrors: true, recordHar: {path},
+    extraHTTPHeaders: {Authorization: 'Bearer aaaa.bbbb.cccc'}});
+  const page = await context.newPage();
   for (const status of [200, 401])
-    await context.newPage().then(page => page.request.get(url + '?status=' + status,
-      {headers: {Authorization: 'Bearer aaaa.bbbb.cccc', Host: 'api.partnercenter.microsoft.com'}}));
+    await page.goto(url + '?status=' + status);
   await context.close();
   await browser.close();
 })();
@@ -313,10 +316,11 @@ def test_playwrights_record_har(tmp_path: Path, standin: StandIn, name: str) -> 
     path = tmp_path / name
     environment = {**os.environ, "HOME": str(tmp_path)}
     subprocess.run(
-        [node, "-e", PLAYWRIGHT, chromium, str(path), f"{standin.origin}/v1/customers"],
+        [node, "-e", PLAYWRIGHT, chromium, str(path), f"https://{HOST}/v1/customers", f"127.0.0.1:{standin.port}"],
         check=True, timeout=120, env=environment,
     )  # fmt: skip
-    exchanges, remarks = read(path, now=path.stat().st_mtime)
+    everything, remarks = read(path, now=path.stat().st_mtime)
+    exchanges = [one for one in everything if one.path == "/v1/customers"]  # and no favicon
     assert [200, 401] == [one.status for one in exchanges]
     assert exchanges[1].body
     assert [TOKEN.encode()] == [one.reveal() for one in exchanges[0].authorization]

@@ -36,7 +36,8 @@ PRINCIPAL = {
 ROWS: list[Row] = [
     PartnerRequest(
         AT, "8f489776-a3f3-47cb-91c3-538e1f70f560", "e72e1dc3-4abd-4ce0-908b-d23fdaedcb28", "GET /v1/customers",
-        "adc77aa5-7968-4c57-9f48-361018265c1a", "6e6aef4a-4ca9-40a8-b5bf-b53a1923c540", "dana@contoso.example", APP, False,
+        "adc77aa5-7968-4c57-9f48-361018265c1a", "6e6aef4a-4ca9-40a8-b5bf-b53a1923c540", "dana@contoso.example",
+        APP, False,
     ),
     Adoption("2026-05-28", APP, "Billing", 5, 7),
     Principal(AT, "adc77aa5-7968-4c57-9f48-361018265c1a", "t", "dana@contoso.example"),

@@ -128,6 +128,14 @@ def test_climbing_paths_are_named_and_nothing_is_written(tmp_path: Path) -> None
     assert ["a.saz"] == [path.name for path in tmp_path.iterdir()]
 
 
+def test_a_flood_of_headers_is_skipped(tmp_path: Path) -> None:
+    """A request with more fields than any server takes is named, and the others are kept."""
+    flood = f"GET https://{HOST}/v1/x HTTP/1.1\r\n".encode() + b"a: b\r\n" * 10_001 + b"\r\n"
+    exchanges, remarks = read_bytes(tmp_path, saz(session(), session("2", c=flood)))
+    assert 1 == len(exchanges)
+    assert {"more than 10,000 header fields": 1} == remarks.skipped
+
+
 def test_members_that_unpack_to_gigabytes(tmp_path: Path) -> None:
     """A request of a gigabyte is named, an answer with a body of one is read, in some MiB."""
     with zipfile.ZipFile(tmp_path / "a.saz", "w", zipfile.ZIP_DEFLATED) as archive:

@@ -14,7 +14,7 @@ import psutil
 
 from mfa_audit.checks import Finding, State, Surroundings
 from mfa_audit.errors import AuditError
-from mfa_audit.formats.printable import line
+from mfa_audit.programs import holder_of
 from mfa_audit.store.reading import read_sessions
 
 OLDEST_PYTHON: Final = (3, 11)
@@ -76,29 +76,16 @@ def check_port(around: Surroundings) -> Finding:
                 trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trial.bind((host, port))
     except OSError as error:
-        who = _holder(port)
+        who = holder_of(port)
         free = _free_port(host, family)
         return Finding(
             "port",
             State.WRONG,
-            f"Port {port} on {host} cannot be used: {who or error.strerror or error}.",
+            f"Port {port} on {host} cannot be used: {f'{who} listens there' if who else error.strerror or error}.",
             f"End that program, or listen elsewhere, for instance on {free}.",
             f"mfa-audit proxy --listen {host}:{free}",
         )
     return Finding("port", State.RIGHT, f"Port {port} on {host} is free.")
-
-
-def _holder(port: int) -> str | None:
-    try:
-        for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr[1] == port:
-                name = (
-                    psutil.Process(connection.pid).name() if connection.pid else "another account's program"
-                )
-                return f"{line(name)} (process {connection.pid or 'unknown'}) listens there"
-    except (psutil.Error, OSError):
-        return None
-    return None
 
 
 def _free_port(host: str, family: socket.AddressFamily) -> int:

@@ -16,7 +16,7 @@ from mfa_audit.checks import Finding, State, Surroundings
 from mfa_audit.environment import REPLACING, exempts_api, keep_proxied
 from mfa_audit.errors import AuditError
 from mfa_audit.probing import Probe, Step, probe
-from mfa_audit.running import RunningProxy
+from mfa_audit.running import PROXY, RunningProxy
 from mfa_audit.upstream import Upstream, from_settings
 
 # Entra's tokens and TLS bear a few minutes; our "expired when used" allows five.
@@ -155,11 +155,12 @@ def check_system_proxy(_: Surroundings) -> Finding:
 
 def check_running(around: Surroundings) -> Finding:
     """Which proxy of mfa-audit runs, and whether it records where reports will look."""
-    if not around.proxies:
+    proxies = [proxy for proxy in around.proxies if proxy.kind == PROXY]
+    if not proxies:
         return Finding(
             "running", State.NOTE, "No proxy of mfa-audit is running; `run` and `browse` start their own."
         )
-    proxy = around.proxies[0]
+    proxy = proxies[0]
     if proxy.database != around.database.absolute():
         return Finding(
             "running",
@@ -168,7 +169,7 @@ def check_running(around: Surroundings) -> Finding:
             "Let them read the same file.",
             around.set_line("MFA_AUDIT_DB", str(proxy.database)),
         )
-    more = f" {len(around.proxies) - 1} more run." if len(around.proxies) > 1 else ""
+    more = f" {len(proxies) - 1} more run." if len(proxies) > 1 else ""
     return Finding("running", State.RIGHT, f"A proxy runs at {proxy.url} (process {proxy.pid}).{more}")
 
 

@@ -47,12 +47,20 @@ class Part(NamedTuple):
 
 
 @click.command(epilog="Example: mfa-audit demo")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Keep the recording in this new file, to try `mfa-audit report` on it.",
+)
 @quiet_option
-def command(quiet: bool) -> int:
+def command(keep: Path | None, quiet: bool) -> int:
     """Show the whole job, offline: real programs, the real proxy, a stand-in for Partner Center.
 
     Exits 0 when the demonstration worked, whatever its report says, and 2 when it did not.
     """
+    if keep is not None and keep.exists():
+        raise AuditError(f"{keep} is there already; made-up calls belong in a new file, so name another.")
     with tempfile.TemporaryDirectory(prefix="mfa-audit-demo-") as name, StandIn() as standin:
         folder = Path(name)
         parts = write_parts(folder)
@@ -61,7 +69,7 @@ def command(quiet: bool) -> int:
             for part in parts:
                 _say(f"  {part.name:<22}{part.calls} calls with {part.token}")
             _say("")
-        database = folder / "demo.db"
+        database = keep or folder / "demo.db"
         recorded = _record(standin, database, folder, parts)
         reported = _report(database)
         expected = sum(part.calls for part in parts)
@@ -73,7 +81,9 @@ def command(quiet: bool) -> int:
                 "`mfa-audit --version`"
             )
     if not quiet:
-        _say(CONCLUSION)
+        _say(CONCLUSION.rstrip("\n") if keep else CONCLUSION)
+        if keep is not None:
+            _say(f"Its recording is in {keep}: mfa-audit report {keep} --open\n")
     return 0
 
 

@@ -90,9 +90,10 @@ def _run(check: Check, around: Surroundings) -> Finding:
 
 
 def _through(host: str, around: Surroundings) -> Finding:
-    if not around.proxies:
+    proxies = [proxy for proxy in around.proxies if proxy.kind == running.PROXY]
+    if not proxies:
         raise AuditError("--through needs a running proxy; start one in another terminal: mfa-audit proxy")
-    proxy = around.proxies[0]
+    proxy = proxies[0]
     opened = is_api_host(host, (*around.hosts, *proxy.hosts))
     found = probe(host, routes.trusting(proxy.authority if opened else None), proxy.url)
     name, shown = f"through {host}", line(host)

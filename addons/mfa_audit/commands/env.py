@@ -45,7 +45,8 @@ def command(program: str | None, unset: bool, port: int | None, quiet: bool) -> 
 
 
 def _lines_there(shell: Shell, port: int | None, said: list[str]) -> list[str]:
-    proxy = running.find(port)
+    # Under `run` the variables name its proxy already, but PowerShell and .NET Framework do not look at them.
+    proxy = running.find(port, url=os.environ.get("HTTPS_PROXY"))
     if proxy is None:
         where = "" if port is None else f" on port {port}"
         raise AuditError(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from mfa_audit import bypasses
+from mfa_audit import bypasses, running
 from mfa_audit.audit import EXIT_CODES, report_on_recording
 from mfa_audit.certificates import create
 from mfa_audit.commands import database_option, quiet_option
@@ -28,9 +28,11 @@ from mfa_audit.commands.settings import names_option, read_settings, strict_opti
 from mfa_audit.commands.terminal import print_report, say
 from mfa_audit.environment import child_environment
 from mfa_audit.errors import AuditError
+from mfa_audit.folders import authority_folder
 from mfa_audit.judging.verdicts import Answer
 from mfa_audit.proxy import DEFAULT_HOST, ProxySettings, check_hosts, serve
 from mfa_audit.store.recorder import Recorder
+from mfa_audit.trust.known import trusted_authority
 from mfa_audit.upstream import Route, check_listening
 
 
@@ -97,7 +99,7 @@ def command(
         proxy_settings = ProxySettings(
             "run",
             database,
-            create(folder / "authority", further),
+            trusted_authority(authority_folder(), further) or create(folder / "authority", further),
             host,
             port,
             further,
@@ -142,7 +144,18 @@ async def _run(
                     child.send_signal(number)
 
     with signals_to(pass_on):
-        async with serve(proxy_settings, say) as proxy:
+        async with serve(proxy_settings, say) as proxy, contextlib.AsyncExitStack() as stack:
+            with contextlib.suppress(AuditError):  # only `mfa-audit env` inside the command would miss it
+                stack.enter_context(
+                    running.announce(
+                        proxy.host,
+                        proxy.port,
+                        authority=proxy_settings.authority.certificate_file,
+                        database=proxy_settings.database,
+                        hosts=proxy_settings.hosts,
+                        kind=running.RUN,
+                    )
+                )
             environment = child_environment(
                 os.environ,
                 proxy_url=proxy.url,
@@ -160,4 +173,7 @@ async def _run(
             if stops:
                 pass_on(stops.pop())
             status = await child.wait()
+            left = bypasses.left_behind(proxy.url)
+            if left:
+                say(f"Left running, and without their proxy from now on: {', '.join(left)}", quiet=quiet)
     return proxy.recorder, status if status >= 0 else 128 - status

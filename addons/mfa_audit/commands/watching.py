@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import Final
 
+from mfa_audit.bypasses import mend_refusal
 from mfa_audit.commands.terminal import say
 from mfa_audit.errors import AuditError
 from mfa_audit.formats.printable import line
@@ -39,6 +40,10 @@ class Watch:
                 self._unread.add(spot)
                 who = line(unread.program or unread.user_agent or "a client")
                 found.append(f"Seen but unreadable: {who} ({unread.reason})")
+                if unread.reason == "certificate-refused":
+                    found.append(
+                        f"  It does not trust the proxy. {mend_refusal(unread.program, unread.user_agent)}"
+                    )
         return found
 
 

@@ -44,6 +44,7 @@ def to_data(report: Report) -> dict[str, Any]:
             "tokens": report.totals.tokens,
             "requests": report.totals.requests,
             "without_token": report.totals.without_token,
+            "sanitised": report.totals.sanitised,
         },
         "tools": [_tool(row) for row in report.tools],
         "not_audited": [_not_audited(row) for row in report.not_audited],

@@ -51,6 +51,14 @@ def render(report: Report, *, width: int = 80, colour: bool = False) -> str:
 def _cases(report: Report) -> list[ET.Element]:
     titles = Counter(tool.title for tool in report.tools)
     cases = [_case(report, tool, titles[tool.title] > 1) for tool in report.tools]
+    for one in report.microsoft.applications if report.microsoft else ():
+        if one.failing:
+            case = ET.Element(
+                "testcase", {"classname": SUITE, "name": line(f"{one.name} (seen by Microsoft)"), "time": "0"}
+            )
+            message = words.microsoft_application(one, report.generated_at)
+            ET.SubElement(case, "failure", {"type": "microsoft-says-no", "message": message})
+            cases.append(case)
     blind = _blind_spots(report)
     if blind:
         case = ET.Element(
@@ -85,6 +93,8 @@ def _blind_spots(report: Report) -> list[str]:
     found += map(words.unreadable, report.not_audited)
     if report.recording.lost:
         found.append(f"{count(report.recording.lost, 'call')} lost before being stored.")
+    if report.totals.sanitised:
+        found.append(words.sanitised(report))
     found += (
         f"{words.GAP}: {words.gap(row, report.generated_at)}"
         for row in report.recording.gaps

@@ -169,7 +169,11 @@ def _write_help(page: _Page, report: Report) -> None:
     page.write_labelled("Looked at", [Text(words.looked_at(report))])
     page.write(Text("Why that may be, and what to try", style="bold"))
     for attempt in words.tries(report):
-        page.write(Text(f"- {attempt.cause}"), 1)
+        hanging = Table.grid()
+        hanging.add_column(width=3)
+        hanging.add_column(overflow="fold")
+        hanging.add_row(Text(" - "), Text(attempt.cause))
+        page.write_grid(hanging)
         if attempt.command:
             page.write(Text(attempt.command, style="bold"), 5)
 

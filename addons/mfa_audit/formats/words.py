@@ -267,8 +267,17 @@ def not_seen(report: Report, most: int | None = None, show: Show = name) -> list
         told.append(f"{count(report.recording.lost, 'call')} {verb} lost before being stored.")
     if report.totals.without_token:
         told.append(f"{count(report.totals.without_token, 'call')} carried no token.")
+    if report.totals.sanitised:
+        told.append(sanitised(report))
     told.append(ELSEWHERE)
     return told
+
+
+def sanitised(report: Report) -> str:
+    """How many calls came without a token because somebody or something took it out of the capture."""
+    verb = "was" if report.totals.sanitised == 1 else "were"
+    calls = count(report.totals.sanitised, "call")
+    return f"{calls} {verb} imported from captures whose tokens had been taken out: export them again."
 
 
 def gap(row: Gap, now: datetime, show: Show = name) -> str:
@@ -337,18 +346,28 @@ def looked_at(report: Report, show: Show = line) -> str:
     return f"{files}{',' if as_whom or where else ''}{as_whom}{where}"
 
 
+def _is_own(report: Report, start: datetime) -> bool:
+    """Whether the period is that of one recording, which reports on itself."""
+    return any(abs((source.started - start).total_seconds()) < 1 for source in report.sources)
+
+
 def tries(report: Report) -> list[Try]:
     """Why nothing was seen, likeliest first, and what to try."""
     found = []
     if report.not_audited:
         found.append(Try("The programs above reached the recorder but could not be read.", ""))
+    if any(source.kind == "proxy" and source.ended is None for source in report.sources):
+        found.append(
+            Try("A program goes through the proxy only if its environment says so.", "mfa-audit env")
+        )
     if not report.sources:
-        found.append(Try("Nothing has been recorded in this database yet.", "mfa-audit run -- COMMAND"))
+        where = "in this database yet" if report.period.start is None else "in this period"
+        found.append(Try(f"Nothing has been recorded {where}.", "mfa-audit run -- COMMAND"))
     else:
         found.append(
             Try("The tool did not go through the recorder. Start it through it.", "mfa-audit run -- COMMAND")
         )
-    if report.period.start is not None:
+    if report.period.start is not None and not _is_own(report, report.period.start):
         found.append(Try("The tool last ran before this period.", "mfa-audit report --since all"))
     found.append(
         Try(

@@ -185,11 +185,7 @@ class Reading:
             return None
         if found.tzinfo is None:
             self.remarks.note("dated without an offset, read as UTC", place)
-            found = found.replace(tzinfo=UTC)
-        try:
-            return found.timestamp()
-        except (OverflowError, ValueError):
-            return None
+        return to_seconds(found)
 
     def _date(self, own: float | None, fields: Fields, place: str) -> float:
         at = own
@@ -218,6 +214,14 @@ def read_date(text: object) -> datetime | None:
     try:
         return datetime.fromisoformat(_BEFORE_OFFSET.sub("", text.strip()))
     except ValueError:
+        return None
+
+
+def to_seconds(date: datetime | None) -> float | None:
+    """Seconds since 1970 of a date, without offset as UTC; None for none, and at the ends of the calendar."""
+    try:
+        return None if date is None else (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (OverflowError, ValueError):
         return None
 
 

@@ -67,32 +67,32 @@ def read_current(record: bytes, reading: Reading, place: str) -> Exchange | None
     should try instead.
     """
     flow = netstrings.index(record, 0, len(record))
-    if netstrings.read_value(record, flow["version"]) != CURRENT:
+    if netstrings.read_value(record, flow[b"version"]) != CURRENT:
         raise _OtherFormatError
-    if netstrings.read_text(record, flow["type"]) != "http":
+    if netstrings.read_text(record, flow[b"type"]) != "http":
         return None
-    _, start, end = flow["request"]
+    _, start, end = flow[b"request"]
     parts = netstrings.index(record, start, end)
     own = _choose_time(
-        netstrings.read_value(record, parts["timestamp_start"]),
-        netstrings.read_value(record, flow["timestamp_created"]),
+        netstrings.read_value(record, parts[b"timestamp_start"]),
+        netstrings.read_value(record, flow[b"timestamp_created"]),
     )
     method, host, path, authority = (
-        netstrings.read_text(record, parts[name]) for name in ("method", "host", "path", "authority")
+        netstrings.read_text(record, parts[name]) for name in (b"method", b"host", b"path", b"authority")
     )
-    request = _make_request(method, host, path, _read_fields(record, parts["headers"]), authority)
+    request = _make_request(method, host, path, _read_fields(record, parts[b"headers"]), authority)
     api_host = reading.find_api_host(request, own)
     if api_host is None:
         return None
     answer = Answer()
-    tag, start, end = flow["response"]
+    tag, start, end = flow[b"response"]
     if tag == netstrings.DICT:
         parts = netstrings.index(record, start, end)
         answer = _make_answer(
-            netstrings.read_value(record, parts["status_code"]),
-            netstrings.read_text(record, parts["reason"]),
-            _read_fields(record, parts["headers"]),
-            lambda: netstrings.read_value(record, parts["content"]),
+            netstrings.read_value(record, parts[b"status_code"]),
+            netstrings.read_text(record, parts[b"reason"]),
+            _read_fields(record, parts[b"headers"]),
+            lambda: netstrings.read_value(record, parts[b"content"]),
         )
     elif tag != netstrings.NULL:
         raise _OtherFormatError
@@ -172,7 +172,7 @@ def _choose_time(*candidates: object) -> float | None:
 
 def _version(record: bytes) -> int | None:
     try:
-        version = netstrings.read_value(record, netstrings.index(record, 0, len(record))["version"])
+        version = netstrings.read_value(record, netstrings.index(record, 0, len(record))[b"version"])
     except (ValueError, IndexError, KeyError):
         return None
     return version if isinstance(version, int) else None

@@ -84,8 +84,7 @@ class Har:
     def _read_entry(self, entry: Any, place: str) -> Exchange | None:
         request = _read_request(entry)
         written = entry.get("startedDateTime")
-        date = calls.read_date(written)
-        host = self._reading.find_api_host(request, date.timestamp() if date and date.tzinfo else None)
+        host = self._reading.find_api_host(request, calls.to_seconds(calls.read_date(written)))
         if host is None:
             return None
         answer = self._read_answer(entry.get("response"))
@@ -142,7 +141,9 @@ def _read_fields(headers: Any) -> list[tuple[str, str]]:
         raise calls.TooManyFieldsError
     fields = []
     for field in headers:
-        name = field.get("name") if isinstance(field, dict) else None
+        if not isinstance(field, dict):
+            continue
+        name = field.get("name")
         if isinstance(name, str) and name.lower() in calls.WANTED:
             value = field.get("value")
             if isinstance(value, str):

@@ -48,6 +48,7 @@ class JsonText:
         self._text = self._decoder.decode(start)
         self._at = 0
         self._ended = not start
+        self._usual = 0
         self._scan = json.JSONDecoder(strict=False).raw_decode
 
     def peek(self) -> str:
@@ -106,6 +107,9 @@ class JsonText:
         """The value that begins here. Raises BrokenError (and is past it) or CutOffError."""
         if not self.peek():
             raise CutOffError
+        # A value that the window cuts off is parsed for nothing: look ahead by as much as the one before was long.
+        if len(self._text) - self._at < 2 * self._usual:
+            self._fill()
         while True:
             try:
                 found, end = self._scan(self._text, self._at)
@@ -120,6 +124,7 @@ class JsonText:
             else:
                 # A number may go on behind the window; all else ends in a mark of its own.
                 if end < len(self._text) or self._ended or self._text[end - 1] in '"}]':
+                    self._usual = min(end - self._at, STRING)
                     self._at = end
                     return found
             if len(self._text) - self._at > WINDOW:

@@ -66,10 +66,15 @@ class _Asked(NamedTuple):
 
 
 class PartnerCenterMfa:
-    """The addon. `kind` says in the database how it was started: addon, proxy, run, browse or demo."""
+    """The addon. `kind` says in the database how it was started: addon, proxy, run, browse or demo.
 
-    def __init__(self, kind: str = "addon") -> None:
+    Begins a recording whenever its options change, unless `opens` is False: then its owner calls `open` once all
+    options are set.
+    """
+
+    def __init__(self, kind: str = "addon", *, opens: bool = True) -> None:
         self.kind = kind
+        self._opens = opens
         self.recorder: Recorder | None = None
         self.failures = 0
         self._settings: tuple[object, ...] = ()
@@ -103,11 +108,11 @@ class PartnerCenterMfa:
         self._further = hosts
         self._hosts.clear()
         settings = tuple(getattr(options, name) for name in RECORDING_OPTIONS)
-        if settings != self._settings:
-            self._open()
-            self._settings = settings
+        if self._opens and settings != self._settings:
+            self.open()
 
-    def _open(self) -> None:
+    def open(self) -> None:
+        """Begin a recording as the options say, and end the one before. Raises OptionsError."""
         options = ctx.options
         path = Path(options.mfa_audit_db).expanduser() if options.mfa_audit_db else default_database()
         session = Session(
@@ -127,6 +132,7 @@ class PartnerCenterMfa:
             self.recorder.close()
         self.recorder = recorder
         self._judge = Judge(people)
+        self._settings = tuple(getattr(options, name) for name in RECORDING_OPTIONS)
 
     def running(self) -> None:
         if self.recorder is None:

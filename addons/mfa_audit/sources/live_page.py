@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from mitmproxy import ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
 from mitmproxy.net.http import status_codes
+from mitmproxy.proxy import mode_specs
 
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges import HOST_NAME, is_api_host
@@ -24,6 +26,8 @@ Read = Callable[[], Awaitable[Report]]
 
 # More than any browser sends with a request for a page.
 _BODY_LIMIT: Final = 65_536
+# Where a flow of ours keeps what was first seen of it, as some addons rewrite requests later.
+_OURS: Final = "mfa_audit_page"
 
 
 class LivePage:
@@ -44,34 +48,48 @@ class LivePage:
                 f"mfa_audit_page: {name!r} is not a host name such as mfa.audit, or it is Partner Center's"
             )
 
-    def open(self, addresses: Iterable[tuple[str, int]], read: Read) -> str | None:
+    def open(self, read: Read) -> str | None:
         """Answer from now on with the reports that `read` gives; the address that opens the page, with its secret.
 
-        None, and no page, when not all `addresses` that the proxy listens on are loopback ones, or when the
-        option `mfa_audit_page` is empty.
+        None, and no page, when anything that the proxy listens on can be reached from elsewhere, when nothing of it
+        takes requests for itself (`--mode reverse:…` sends all on), or when the option `mfa_audit_page` is empty.
         """
-        places = list(addresses)
         name = ctx.options.mfa_audit_page
-        if not name or not places or not all(is_loopback(host) for host, _ in places):
+        servers = list(ctx.master.addons.get("proxyserver").servers)
+        own = [
+            (address[0], address[1])
+            for server in servers
+            if isinstance(server.mode, mode_specs.RegularMode | mode_specs.UpstreamMode)
+            for address in server.listen_addrs
+        ]
+        local = all(is_loopback(address[0]) for server in servers for address in server.listen_addrs)
+        if not (name and own and local):
             return None
-        self._page, self._read = Page(places, name), read
+        self._page, self._read = Page(own, name), read
         return self._page.url
 
-    def requestheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
         page = self._page
         if page is None or not page.knows(flow.request.data.host, flow.request.data.port):
-            return None
+            return
         if not flow.live or flow.is_replay:
-            return None
+            return
         request = _first_look(flow.request)
-        return self._serve(page, request, flow) if page.is_for(request) else None
-
-    async def _serve(self, page: Page, request: Request, flow: http.HTTPFlow) -> None:
-        # Before the body has come: a large one would be streamed on, to a server that does not exist.
+        if not page.is_for(request):
+            return
+        flow.metadata[_OURS] = request
+        # A large body would be streamed on before it is answered, to a server that does not exist.
+        flow.request.stream = False
         if _has_large_body(request):
             flow.kill()
-            return
-        flow.request.stream = False
+
+    def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+        # Only now, since the page has a secret of its own and is not for --proxy-auth, which answers before.
+        return self._serve(flow) if _OURS in flow.metadata else None
+
+    async def _serve(self, flow: http.HTTPFlow) -> None:
+        page, request = self._page, flow.metadata[_OURS]
+        assert page is not None  # noqa: S101 - requestheaders looked
         try:
             reply = await self._answer(page, request)
         except Exception as error:  # without a response the request would go out
@@ -85,18 +103,19 @@ class LivePage:
             return part
         assert self._read is not None  # noqa: S101 - opened together
         try:
-            live = self._render(await self._read())
+            live = await self._render(await self._read())
         except AuditError:
             return page.unreadable()
         if part is Part.MAIN:
             return page.deliver(request, Content(live.main))
         return page.deliver(request, Content(live.document, live.policy))
 
-    def _render(self, report: Report) -> Live:
-        """The report as HTML; the same value is not rendered twice."""
-        if self._shown is None or self._shown[0] is not report:
-            self._shown = report, render_live(report)
-        return self._shown[1]
+    async def _render(self, report: Report) -> Live:
+        """The report as HTML, made beside the event loop; the same value is not rendered twice in a row."""
+        shown = self._shown
+        if shown is None or shown[0] is not report:
+            shown = self._shown = report, await asyncio.to_thread(render_live, report)
+        return shown[1]
 
 
 def _first_look(request: http.Request) -> Request:

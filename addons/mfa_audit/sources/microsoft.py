@@ -204,8 +204,8 @@ def _date(value: Any) -> tuple[float, str] | None:
     found = calls.read_date(value)
     if found is None:
         return None
-    found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     try:
+        found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
         return found.timestamp(), found.date().isoformat()
     except (OverflowError, ValueError):
         return None

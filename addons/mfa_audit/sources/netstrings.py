@@ -23,36 +23,28 @@ _RESTART: Final = re.compile(
     rb"|metadata|comment|timestamp_created|backup|request|response|websocket|mode)[;,])"
 )
 
+# `4:type;4:http;`: key and length of value; `28:4:name,16:the value of it.,]`: a pair of bytes up to its value.
+_ITEM: Final = re.compile(rb"(\d{1,12}):([a-z0-9_]{1,40});(\d{1,12}):")
+_PAIR: Final = re.compile(rb"(\d{1,12}):(\d{1,12}):([^,]*),(\d{1,12}):")
+
 # Type, start and end of a value in its record.
 Slot = tuple[int, int, int]
 
 
-def walk(record: bytes, position: int, end: int) -> Iterator[Slot]:
-    """The values between two positions; raises ValueError or IndexError where they are none."""
+def index(record: bytes, position: int, end: int) -> dict[bytes, Slot]:
+    """The values of a dictionary by their keys, which are short words; raises ValueError or IndexError for others."""
+    slots: dict[bytes, Slot] = {}
     while position < end:
-        colon = record.index(b":", position, position + LENGTH_DIGITS + 1)
-        digits = record[position:colon]
-        if not digits.isdigit():
-            raise ValueError("not a length")
-        start = colon + 1
-        position = start + int(digits) + 1
-        if position > end:
-            raise ValueError("a value longer than what holds it")
-        yield record[position - 1], start, position - 1
-
-
-def index(record: bytes, position: int, end: int) -> dict[str, Slot]:
-    """The values of a dictionary by their keys; raises as `walk` does."""
-    slots: dict[str, Slot] = {}
-    key: str | None = None
-    for slot in walk(record, position, end):
-        if key is None:
-            key = record[slot[1] : slot[2]].decode("ascii", "replace")
-        else:
-            slots[key] = slot
-            key = None
-    if key is not None:
-        raise ValueError("a key without value")
+        match = _ITEM.match(record, position)
+        if match is None:
+            raise ValueError("not a dictionary of the current format")
+        length, key, value_length = match.groups()
+        start = match.end()
+        stop = start + int(value_length)
+        if int(length) != len(key) or stop >= end:
+            raise ValueError("a length that cannot be")
+        slots[key] = (record[stop], start, stop)
+        position = stop + 1
     return slots
 
 
@@ -61,35 +53,34 @@ def read_pairs(record: bytes, slot: Slot, wanted: Collection[str], most: int) ->
 
     Raises ValueError or IndexError where it is no such list, or one of more than `most` pairs.
     """
-    _, position, end = slot
+    tag, position, end = slot
+    if tag != LIST:
+        raise ValueError("not a list")
     pairs: list[tuple[str, str]] = []
     count = 0
     while position < end:
-        # 28:4:name,16:a value of it...,]
-        colon = record.index(b":", position, position + LENGTH_DIGITS + 1)
-        start = colon + 1
-        position = start + _length(record[position:colon]) + 1
-        colon = record.index(b":", start, start + LENGTH_DIGITS + 1)
-        middle = colon + 1 + _length(record[start:colon])
-        name = calls.decode_text(record[colon + 1 : middle])
-        if name.lower() in wanted:
-            colon = record.index(b":", middle + 1, middle + LENGTH_DIGITS + 2)
-            stop = colon + 1 + _length(record[middle + 1 : colon])
-            if stop + 2 != position or record[stop] != BYTES or record[stop + 1] != LIST:
-                raise ValueError("not a pair")
-            pairs.append((name, calls.decode_text(record[colon + 1 : stop])))
-        if position > end or record[middle] != BYTES:
+        match = _PAIR.match(record, position)
+        if match is None:
             raise ValueError("not a pair")
+        length, name_length, name, value_length = match.groups()
+        start = match.end()
+        stop = start + int(value_length)
+        position += len(length) + 1 + int(length) + 1
+        if (
+            int(name_length) != len(name)
+            or stop + 2 != position
+            or position > end
+            or record[stop] != BYTES
+            or record[stop + 1] != LIST
+        ):
+            raise ValueError("a length that cannot be")
+        text = calls.decode_text(name)
+        if text.lower() in wanted:
+            pairs.append((text, calls.decode_text(record[start:stop])))
         count += 1
     if count > most:
         raise ValueError("too many pairs")
     return pairs
-
-
-def _length(digits: bytes) -> int:
-    if not digits.isdigit():
-        raise ValueError("not a length")
-    return int(digits)
 
 
 def read_value(record: bytes, slot: Slot) -> bytes | str | int | float | bool | None:
@@ -127,6 +118,7 @@ def read_records(tape: Tape, remarks: Remarks, whole: int) -> Iterator[bytes]:
     its bodies.
     """
     stream = tape.stream
+    search = _Search(tape, remarks)
     while True:
         before = stream.tell() if tape.rewindable else 0
         length = _read_length(tape)
@@ -145,7 +137,7 @@ def read_records(tape: Tape, remarks: Remarks, whole: int) -> Iterator[bytes]:
             if intact and record is not None:
                 yield record
                 continue
-        if not _resume(tape, before, remarks):
+        if not search.resume(before):
             return
 
 
@@ -162,43 +154,61 @@ def _read_length(tape: Tape) -> int | None:
     return int(digits) if byte == b":" and digits else -1
 
 
-def _resume(tape: Tape, damaged: int, remarks: Remarks) -> bool:
-    """Go to the next flow after the damaged position; False where there is none, the loss noted."""
-    if not tape.rewindable:
-        remarks.note("cut off or damaged: the rest of the file could not be read")
+class _Search:
+    """The search for the next flow after a damaged stretch, with bounded patience for a file made to wear it out."""
+
+    def __init__(self, tape: Tape, remarks: Remarks) -> None:
+        self._tape = tape
+        self._remarks = remarks
+        self._patience = 100_000
+
+    def resume(self, damaged: int) -> bool:
+        """Go to the next flow after the damaged position; False where there is none, the loss noted."""
+        tape, stream = self._tape, self._tape.stream
+        if not tape.rewindable:
+            self._remarks.note("cut off or damaged: the rest of the file could not be read")
+            return False
+        # A stretch costs as much as a hundred places where a flow might have begun.
+        self._patience -= 100
+        position = damaged + 1
+        stream.seek(position)
+        window = b""
+        while self._patience > 0 and (chunk := stream.read(BUFFER)):
+            window += chunk
+            for match in _RESTART.finditer(window):
+                self._patience -= 1
+                start = self._find_start(position + match.start(), match[1])
+                if start is not None:
+                    stream.seek(start)
+                    self._remarks.note(
+                        "damaged bytes between flows passed over", f"{start - damaged:,} bytes"
+                    )
+                    return True
+                if self._patience <= 0:
+                    break
+            kept = window[-64:]
+            position += len(window) - len(kept)
+            window = kept
+        lost = (tape.size or 0) - damaged
+        self._remarks.note(
+            "cut off or damaged: the end of the file is no whole flow", f"the last {lost:,} bytes"
+        )
         return False
-    stream = tape.stream
-    position = damaged + 1
-    stream.seek(position)
-    window = b""
-    while chunk := stream.read(BUFFER):
-        window += chunk
-        for match in _RESTART.finditer(window):
-            start = _find_flow(tape, position + match.start(), match[1])
-            if start is not None:
-                stream.seek(start)
-                remarks.note(f"{start - damaged:,} damaged bytes between flows passed over")
-                return True
-        kept = window[-64:]
-        position += len(window) - len(kept)
-        window = kept
-    remarks.note(f"cut off or damaged: the last {stream.tell() - damaged:,} bytes are no whole flow")
-    return False
 
-
-def _find_flow(tape: Tape, position: int, digits: bytes) -> int | None:
-    """Where in the digits the length of a whole flow begins; the flow that was torn may have ended in a digit."""
-    here = tape.stream.tell()
-    try:
-        for first in range(len(digits) - 2):
-            end = position + len(digits) + 1 + int(digits[first:])
-            if digits[first] != ord("0") and tape.size is not None and end < tape.size:
-                tape.stream.seek(end)
-                if tape.stream.read(1) == b"}":
-                    return position + first
-    finally:
-        tape.stream.seek(here)
-    return None
+    def _find_start(self, position: int, digits: bytes) -> int | None:
+        """Where in the digits the length of a whole flow begins; the flow that was torn may have ended in a digit."""
+        stream = self._tape.stream
+        here = stream.tell()
+        try:
+            for first in range(len(digits) - 2):
+                end = position + len(digits) + 1 + int(digits[first:])
+                if digits[first] != ord("0") and self._tape.size is not None and end < self._tape.size:
+                    stream.seek(end)
+                    if stream.read(1) == b"}":
+                        return position + first
+        finally:
+            stream.seek(here)
+        return None
 
 
 def _read_without_bodies(tape: Tape, length: int, whole: int) -> tuple[bytes, bool]:

@@ -22,6 +22,7 @@ HEAD: Final = 1024 * 1024
 METADATA: Final = 256 * 1024
 
 _MEMBER: Final = re.compile(r"(?:.*[/\\])?raw[/\\](?P<session>\d{1,12})_(?P<part>[csm])\.(?:txt|xml)\Z", re.I)
+_PARTS: Final = "csm"
 _REQUEST_LINE: Final = re.compile(rb"([^\s]+)[ \t]+([^\s]+)(?:[ \t]+HTTP/[\d.]+)?\s*\Z")
 _STATUS_LINE: Final = re.compile(rb"HTTP/[\d.]+[ \t]+(\d{3})(?:[ \t]+(.*))?\Z")
 # Fiddler writes this where a time is not known (.NET's DateTime.MinValue).
@@ -35,21 +36,27 @@ def recognise(names: Collection[str]) -> bool:
 
 def read(archive: Archive, reading: Reading) -> Iterator[Exchange]:
     """The calls of a session archive in the order of their numbers; never raises on bad content."""
-    sessions: dict[int, dict[str, str]] = {}
-    for name in archive.names:
+    # Request, answer and metadata of each session, by their places among the names: an archive may have 100,000.
+    sessions: dict[int, list[int]] = {}
+    for at, name in enumerate(archive.names):
         if not (match := _MEMBER.match(name)):
             continue
         if ".." in re.split(r"[/\\]", name):
             reading.remarks.skip("a path that leads out of the archive", name)
             continue
-        parts = sessions.setdefault(int(match["session"]), {})
-        if match["part"].lower() in parts:
+        parts = sessions.setdefault(int(match["session"]), [-1, -1, -1])
+        part = _PARTS.index(match["part"].lower())
+        if parts[part] >= 0:
             reading.remarks.skip("a second file of the same session", name)
-        parts.setdefault(match["part"].lower(), name)
+        else:
+            parts[part] = at
     for number in sorted(sessions):
         place = f"session {number}"
         try:
-            exchange = _read_session(archive, sessions[number], reading, place)
+            names = {
+                part: archive.names[at] for part, at in zip(_PARTS, sessions[number], strict=True) if at >= 0
+            }
+            exchange = _read_session(archive, names, reading, place)
         except (DamagedError, SkipError) as error:
             reading.remarks.skip(str(error), place)
             continue

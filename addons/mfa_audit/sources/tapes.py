@@ -5,11 +5,13 @@ A capture holds live tokens. That is why standard input is not spooled into a te
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
 import stat
 import sys
+import threading
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -75,6 +77,28 @@ class _RawFile(_Raw):
         return self.position
 
 
+class _Hashing(threading.Thread):
+    """Hashes a file while it is read: hashlib lets other threads work meanwhile."""
+
+    def __init__(self, path: Path, digest: hashlib._Hash) -> None:
+        super().__init__(name="mfa-audit-hashing", daemon=True)
+        self._path = path
+        self._digest = digest
+        self._stopped = False
+        self.start()
+
+    def run(self) -> None:
+        # A file that goes away meanwhile is missed by who reads it.
+        with contextlib.suppress(OSError), self._path.open("rb") as file:
+            while not self._stopped and (chunk := file.read(4 * BUFFER)):
+                self._digest.update(chunk)
+
+    def stop(self) -> None:
+        """End it at the next piece, and wait for that: Windows deletes no file that is open."""
+        self._stopped = True
+        self.join()
+
+
 class Tape:
     """A capture's bytes. `path` None is standard input.
 
@@ -88,20 +112,26 @@ class Tape:
         file = sys.stdin.buffer if path is None else _open(path)
         rewindable = file.seekable()
         self._digest = hashlib.sha256()
+        self._hashing: _Hashing | None = None
         if rewindable:
             self.size = file.seek(0, io.SEEK_END)
             file.seek(0)
-            while chunk := file.read(BUFFER):
-                self._digest.update(chunk)
-            file.seek(0)
+            if path is not None:
+                self._hashing = _Hashing(path, self._digest)
+            else:
+                while chunk := file.read(BUFFER):
+                    self._digest.update(chunk)
+                file.seek(0)
         self._file = file
         self._raw = _RawFile(file) if rewindable else _Raw(file.read, self._digest)
         self.stream = io.BufferedReader(self._raw, BUFFER)
         self._packed = self.stream
-        self.rewindable = rewindable
+        self.rewindable = self._rewound = rewindable
 
     def close(self) -> None:
         """Close the file; standard input stays open."""
+        if self._hashing is not None:
+            self._hashing.stop()
         self.stream.close()
         if self._file is not sys.stdin.buffer:
             self._file.close()
@@ -135,8 +165,11 @@ class Tape:
 
     def sha256(self) -> str:
         """The SHA-256 of the whole capture in hex; reads what is left of a pipe."""
-        while not self._packed.closed and self._packed.read(BUFFER):
-            pass
+        if self._hashing is not None:
+            self._hashing.join()
+        elif not self._rewound:
+            while not self._packed.closed and self._packed.read(BUFFER):
+                pass
         return self._digest.hexdigest()
 
 

@@ -9,6 +9,7 @@ SQLite Database File", 2.2, at sqlite.org).
 from __future__ import annotations
 
 import os
+import platform
 import sqlite3
 import sys
 from collections import Counter
@@ -20,6 +21,7 @@ from typing import Final, Literal, TypeVar
 
 from mfa_audit.errors import AuditError
 from mfa_audit.store import schema
+from mfa_audit.store.sessions import this_account
 
 Synchronous = Literal["NORMAL", "FULL"]
 Result = TypeVar("Result")
@@ -126,7 +128,11 @@ def read(path: Path, query: Callable[[sqlite3.Connection], Result]) -> Result:
     AuditError where the file is missing, foreign, damaged or of a newer mfa-audit.
     """
     if not path.exists():
-        raise AuditError(f"there is no database {path}. Record something first, or name another with --db.")
+        raise AuditError(
+            f"there is no database {path}, looked at as {this_account()} on {platform.node()}. Record something "
+            "first (mfa-audit run -- COMMAND); what another account recorded is in a database of its own, to be "
+            "named with --db."
+        )
     try:
         _refuse_stub(path)
         if _is_quiet(path) and not _written_here[_state(path)[:2]]:

@@ -147,8 +147,14 @@ class _Reading:
 
     def _round_bounds(self) -> None:
         """Where single calls have been deleted already, only whole hours are known."""
-        (oldest_call,) = self.connection.execute("SELECT min(at) FROM calls").fetchone()
-        (oldest_hour,) = self.connection.execute("SELECT min(hour) FROM totals").fetchone()
+        # Of imports calls and totals are kept equally long (retention.py).
+        (oldest_call,) = self.connection.execute(
+            "SELECT (SELECT at FROM calls WHERE import_key IS NULL ORDER BY at LIMIT 1)"
+        ).fetchone()
+        (oldest_hour,) = self.connection.execute(
+            "SELECT (SELECT hour FROM totals WHERE session_id IN (SELECT id FROM sessions WHERE kind <> 'import')"
+            " ORDER BY hour LIMIT 1)"
+        ).fetchone()
         if oldest_hour is None:
             return
         complete_from = _FAR if oldest_call is None else self._first_complete_hour(oldest_call // HOUR_MS)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from mfa_audit import certificates
+from mfa_audit.certificates import Authority
 from mfa_audit.errors import AuditError
 from mfa_audit.trust import Certificate, Store, load_certificate, nss, runtimes, systems
 
@@ -46,6 +49,20 @@ def authority_file(folder: Path) -> Path:
     return certificates.ensure(folder, further).certificate_file
 
 
+def trusted_authority(folder: Path, further: Sequence[str] = ()) -> Authority | None:
+    """The authority kept in `folder`, where the user has put it into a store and it can vouch for the `further` hosts.
+
+    `run` uses it instead of one for the run, for the sake of programs that trust the system's store only.
+    """
+    kept = certificates.load(folder)
+    if kept is None or not set(further) <= set(kept.hosts):
+        return None
+    if kept.expires < datetime.now(UTC) or not (folder / certificates.PUBLIC_FILE).is_file():
+        return None
+    current = load_certificate(folder / certificates.PUBLIC_FILE)
+    return kept if _copy_of(current, folder).is_file() else None
+
+
 def remember(certificate: Certificate, folder: Path) -> None:
     """Keep a copy of what was trusted: an authority that is renewed later must be found again, to be taken out.
 
@@ -54,7 +71,7 @@ def remember(certificate: Certificate, folder: Path) -> None:
     memory = _memory(folder)
     try:
         memory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.copyfile(certificate.file, memory / f"{certificate.label}-{certificate.sha1[:16]}.pem")
+        shutil.copyfile(certificate.file, _copy_of(certificate, folder))
     except OSError as error:
         raise AuditError(f"cannot note in {memory} what was trusted ({error.strerror or error})") from error
 
@@ -75,6 +92,10 @@ def known_certificates(folder: Path) -> list[Certificate]:
         except AuditError:
             continue  # damaged: nobody can have trusted it as it is
     return list({certificate.sha1: certificate for certificate in found}.values())
+
+
+def _copy_of(certificate: Certificate, folder: Path) -> Path:
+    return _memory(folder) / f"{certificate.label}-{certificate.sha1[:16]}.pem"
 
 
 def _memory(folder: Path) -> Path:

@@ -1,0 +1,95 @@
+"""What `proxy` shows in place on a terminal, and that it shows it on terminals only."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import reports_samples as samples
+from mfa_audit.commands import live_table
+from processes import COMMAND
+
+
+@pytest.mark.parametrize("name", samples.ALL)
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (40, 6), (200, 60)])
+def test_fits_the_terminal(name: str, width: int, height: int) -> None:
+    """Whatever the report, it has no more lines and columns than there are, and says what is left out."""
+    shown = live_table.lines(samples.ALL[name](), width, height)
+    assert len(shown) <= height
+    assert max(text.cell_len for text in shown) <= width
+    assert [] == [text.plain for text in shown if not text.plain.isprintable()]
+
+
+def test_says_what_is_left_out() -> None:
+    """The last line counts the lines that have no room."""
+    every = live_table.lines(samples.rich(), 80, 1000)
+    shown = live_table.lines(samples.rich(), 80, 6)
+    assert [text.plain for text in every[:5]] == [text.plain for text in shown[:5]]
+    assert shown[5].plain.startswith(f"and {len(every) - 5} more lines")
+
+
+def test_waits_before_the_first_call() -> None:
+    """A report of nothing is no report yet, but one line on what to do."""
+    assert [live_table.WAITING] == [text.plain for text in live_table.lines(samples.empty(), 80, 24)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a pseudo-terminal needs POSIX")
+@pytest.mark.parametrize(
+    ("environment", "in_place"),
+    [({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+)
+def test_only_on_a_terminal_that_can(
+    database: Path, upstream: list[str], environment: dict[str, str], in_place: bool
+) -> None:
+    """In place where the terminal can move its cursor; with NO_COLOR and on a dumb one nothing moves it."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    command = [*COMMAND, "proxy", "--db", str(database), "--listen", "127.0.0.1:0", *upstream]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        env={**os.environ, **environment},
+    )
+    os.close(theirs)
+    try:
+        said = _read(ours, until=live_table.WAITING if in_place else "Listening at", seconds=30)
+        if not in_place:
+            said += _read(ours, until=live_table.WAITING, seconds=2.5)
+        process.send_signal(signal.SIGINT)
+        rest = _read(ours, until="", seconds=30)
+    finally:
+        process.kill()
+        assert process.wait(30) == 0
+        os.close(ours)
+    assert in_place is ("\x1b[?25l" in said)
+    assert in_place is (live_table.WAITING in said)
+    if in_place:
+        assert re.search(r"\x1b\[2K", rest), "the table stays on the screen beside the report"
+    assert "Token signatures were not checked." in rest
+
+
+def _read(terminal: int, *, until: str, seconds: float) -> str:
+    """What comes, until it holds a text, nothing more comes, or the time is over."""
+    got = b""
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0 and not (until and until.encode() in got):
+        if select.select([terminal], [], [], left)[0]:
+            try:
+                piece = os.read(terminal, 65536)
+            except OSError:  # Linux: the other end is closed
+                break
+            if not piece:
+                break
+            got += piece
+    return got.decode()
