@@ -149,7 +149,8 @@ def test_reading_leaves_nothing_behind() -> None:
     database = folder / "audit.db"
     fill(database, [observe()])
     code = (
-        "import os, sys; from pathlib import Path; from mfa_audit.store.reading import read_ledger\n"
+        "import os, sys, urllib.request; from pathlib import Path\n"
+        "from mfa_audit.store.reading import read_ledger\n"
         # Root may write anywhere, so give that up.
         "if os.getuid() == 0: os.setuid(65534)\n"
         "print(read_ledger(Path(sys.argv[1])).tokens, os.access(sys.argv[1], os.W_OK))"
