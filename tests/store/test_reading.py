@@ -91,7 +91,8 @@ def test_retention_deletes_a_little_at_a_time(database: Path) -> None:
         retention.step(recording.connection)
         counts.append(recording.connection.execute("SELECT count(*) FROM calls").fetchone()[0])
     recording.close()
-    assert [701, 401, 101, 1, 1] == counts
+    assert 1 == counts[-1]
+    assert 600 >= max(before - after for before, after in zip([1_001, *counts], counts, strict=False))
     assert [(1,)] == query(database, "SELECT sum(calls) FROM totals")
     assert [(1,)] == query(database, "SELECT sum(calls) FROM operation_totals")
 
