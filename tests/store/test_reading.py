@@ -68,7 +68,7 @@ def test_old_periods_are_rounded_outward_after_retention(database: Path) -> None
     ledger = read_ledger(database, start=old + 10 * 60, end=old + 50 * 60)
     assert (60, True, old, old + HOUR) == (requests(ledger), ledger.rounded, ledger.start, ledger.end)
     assert 121 == requests(read_ledger(database))
-    exact = read_ledger(database, start=now - 3 * 60, end=now)
+    exact = read_ledger(database, start=round(now - 60, 3), end=now)
     assert (1, False) == (requests(exact), exact.rounded)
 
 
