@@ -108,7 +108,7 @@ def main() -> None:
     except AuditError as error:
         click.echo(f"mfa-audit: {error}", err=True)
         code = EXIT_FAILED
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # click turns the former into the latter, with 1, which is our "no"
         # The reader of our stdout has gone (`mfa-audit report | head`): nothing to say and no one to say it
         # to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -22,13 +22,14 @@ class Note(Protocol):
 
 
 class _Connection:
-    __slots__ = ("host", "program", "reason", "seen", "user_agent")
+    __slots__ = ("closed", "host", "program", "reason", "seen", "user_agent")
 
     def __init__(self, host: str, user_agent: str | None, program: asyncio.Future[str | None]) -> None:
         self.host = host
         self.user_agent = user_agent
         self.program = program
         self.seen = False
+        self.closed = False
         self.reason = NO_REQUEST
 
 
@@ -89,7 +90,15 @@ class Blindness:
         self._open.pop(identifier, None)
 
     def close(self, identifier: str) -> None:
-        """The client is gone."""
+        """The client is gone; if its program is still being looked up, the blind spot is noted after that."""
+        found = self._open.get(identifier)
+        if found is None or found.seen or found.program.done():
+            self._end(identifier)
+        elif not found.closed:
+            found.closed = True
+            found.program.add_done_callback(lambda _: self._end(identifier))
+
+    def _end(self, identifier: str) -> None:
         program = self.program_name(identifier)
         found = self._open.pop(identifier, None)
         if found is not None and not found.seen:
@@ -98,7 +107,7 @@ class Blindness:
     def flush(self) -> None:
         """The recorder ends: what is still open and has said nothing is a blind spot too."""
         for identifier in list(self._open):
-            self.close(identifier)
+            self._end(identifier)
 
     def _set(self, identifier: str, reason: str) -> None:
         found = self._open.get(identifier)

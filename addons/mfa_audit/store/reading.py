@@ -17,13 +17,12 @@ from mfa_audit.store import files, schema
 from mfa_audit.store.ledger import (
     ClientCount,
     ClientUse,
-    GapFacts,
     Ledger,
-    SessionFacts,
     UnreadConnections,
 )
 from mfa_audit.store.microsoft import read_facts
 from mfa_audit.store.rows import NOT_FOLDED
+from mfa_audit.store.session_rows import gap_facts, session_facts
 from mfa_audit.store.totals import ADD_UP, DAY_MS, HOUR_MS
 
 
@@ -126,8 +125,8 @@ class _Reading:
             operations=() if self._uses_only else tuple(self._operations()),
             days=() if self._uses_only else tuple(self._days()),
             not_audited=tuple(self._not_audited()),
-            sessions=tuple(self._sessions()),
-            gaps=tuple(self._gaps()),
+            sessions=tuple(session_facts(self.connection)),
+            gaps=tuple(gap_facts(self.connection)),
             microsoft=read_facts(self.connection, self.from_ms, self.to_ms, self._clients, self._programs),
         )
 
@@ -158,7 +157,7 @@ class _Reading:
         ).fetchone()
         if oldest_hour is None:
             return
-        complete_from = _FAR if oldest_call is None else oldest_call // HOUR_MS + 1
+        complete_from = _FAR if oldest_call is None else self._first_complete_hour(oldest_call // HOUR_MS)
         if oldest_call is not None and oldest_call // HOUR_MS == oldest_hour:
             return  # nothing has been deleted yet
         if self.from_ms is not None and self.from_ms % HOUR_MS and self.from_ms // HOUR_MS < complete_from:
@@ -167,6 +166,14 @@ class _Reading:
         if self.to_ms is not None and self.to_ms % HOUR_MS and self.to_ms // HOUR_MS < complete_from:
             self.to_ms += -self.to_ms % HOUR_MS
             self.rounded = True
+
+    def _first_complete_hour(self, hour: int) -> int:
+        """`hour`, that of the oldest call, if all of its calls are still there, else the one after it."""
+        (calls,) = self.connection.execute(
+            "SELECT count(*) FROM calls WHERE at < ?", [(hour + 1) * HOUR_MS]
+        ).fetchone()
+        (total,) = self.connection.execute("SELECT sum(calls) FROM totals WHERE hour = ?", [hour]).fetchone()
+        return hour if calls == total else hour + 1
 
     def _hour_range(self) -> tuple[int, int]:
         """The whole hours inside the bounds."""
@@ -359,56 +366,13 @@ class _Reading:
             for host, user_agent, program, reason, count, seen, last in self.connection.execute(
                 "SELECT host, user_agent, program_id, reason, sum(count), min(first), max(last) FROM not_audited"
                 " JOIN temp.chosen ON chosen.id = session_id WHERE last >= ? AND first < ?"
-                # A healthy browser opens connections that it does not use.
+                # A healthy browser opens connections that it does not use; that its calls could be read shows that it
+                # takes our certificate.
                 " AND NOT (reason = 'no-request' AND EXISTS (SELECT 1 FROM temp.uses JOIN clients"
-                " ON clients.id = uses.client_id WHERE uses.session_id = not_audited.session_id AND accepted > 0"
+                " ON clients.id = uses.client_id WHERE uses.session_id = not_audited.session_id"
                 " AND (uses.program_id = not_audited.program_id AND uses.program_id <> 1"
                 " OR clients.user_agent = not_audited.user_agent)))"
                 " GROUP BY host, user_agent, program_id, reason",
                 [first, after],
-            )
-        ]
-
-    def _sessions(self) -> list[SessionFacts]:
-        return [
-            SessionFacts(
-                uuid=uuid,
-                kind=kind,
-                source=source,
-                sha256=sha256,
-                machine=machine,
-                account=account,
-                version=version,
-                started=started / 1000,
-                last_beat=last_beat / 1000,
-                ended=None if ended is None else ended / 1000,
-                ended_how=ended_how,
-                validate=bool(validate),
-                enforce=bool(enforce),
-                lost=lost,
-                programs_denied=denied,
-                folded=folded,
-                requests=requests,
-                sanitised=sanitised,
-            )
-            for (
-                uuid, kind, source, sha256, machine, account, version, started, last_beat, ended, ended_how,
-                validate, enforce, lost, denied, folded, sanitised, requests,
-            ) in self.connection.execute(
-                "SELECT uuid, kind, source, sha256, machine, account, version, started, last_beat, ended, ended_how,"
-                " validate, enforce, lost, programs_denied, folded, sanitised,"
-                " ifnull(requests, 0) FROM sessions JOIN temp.chosen USING (id) LEFT JOIN"
-                " (SELECT session_id, sum(calls) AS requests FROM temp.uses GROUP BY session_id)"
-                " ON session_id = sessions.id ORDER BY started"
-            )
-        ]  # fmt: skip
-
-    def _gaps(self) -> list[GapFacts]:
-        return [
-            GapFacts(session, started / 1000, ended / 1000, reason, lost)
-            for session, started, ended, reason, lost in self.connection.execute(
-                "SELECT uuid, gaps.started, gaps.ended, gaps.reason, gaps.lost FROM gaps"
-                " JOIN sessions ON sessions.id = gaps.session_id JOIN temp.chosen ON chosen.id = sessions.id"
-                " ORDER BY gaps.started"
             )
         ]
