@@ -164,4 +164,6 @@ async def _telling(latest: LatestReport, said: list[str], *, quiet: bool) -> Asy
         telling.cancel()
         await asyncio.wait([telling])  # it takes its table off the screen before anything else is said
         if not telling.cancelled() and (error := telling.exception()) is not None:
-            say(f"Telling what was seen met an unexpected {type(error).__name__}; the recording is not touched.")
+            say(
+                f"Telling what was seen met an unexpected {type(error).__name__}; the recording is not touched."
+            )
