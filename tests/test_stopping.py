@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -98,9 +100,13 @@ def test_ctrl_c_twice_ends_a_proxy_at_once(database: Path) -> None:
     terminal = Terminal("proxy", "--db", database, "--listen", "127.0.0.1:0")
     terminal.wait_for("Listening")
     began = time.monotonic()
-    terminal.type(b"\x03")
-    time.sleep(0.03)  # else the system makes one signal of both
-    terminal.type(b"\x03")
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")  # so that stopping takes a moment
+        terminal.type(b"\x03")
+        time.sleep(0.1)  # else the system makes one signal of both
+        terminal.type(b"\x03")
+        time.sleep(0.1)
+        connection.execute("ROLLBACK")
     assert 130 == terminal.end()
     assert time.monotonic() - began < 10
     assert [("stopped",)] == query(database, "SELECT ended_how FROM sessions")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -120,4 +121,6 @@ def main() -> None:
             err=True,
         )
         code = EXIT_FAILED
+    # All is said and done: a Ctrl-C while Python ends would only spoil the exit code.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(code if isinstance(code, int) else 0)
