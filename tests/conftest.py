@@ -12,8 +12,8 @@ from mitmproxy import http
 from mitmproxy.test import taddons, tflow
 
 from clients import API, CLIENTS, is_here
-from mfa_audit.sample_tokens import make_app_token, make_user_token
-from mfa_audit.standin import StandIn
+from mfa_audit.demonstration.sample_tokens import make_app_token, make_user_token
+from mfa_audit.demonstration.standin import StandIn
 from processes import COMMAND, Audit
 
 # What a machine may have set for its own network, and what would lead a test to its user's files.

@@ -9,9 +9,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from mfa_audit.demonstration.sample_tokens import make_user_token
 from mfa_audit.exchanges import Exchange, Secret
 from mfa_audit.judging.observations import Judge, Observation
-from mfa_audit.sample_tokens import make_user_token
 from mfa_audit.store.recording import Recording
 from mfa_audit.store.sessions import Session
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from clients import API
-from mfa_audit.standin import StandIn
+from mfa_audit.demonstration.standin import StandIn
 from observed import query
 from processes import Audit, Running
 from traffic import HOST, Connection

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mfa_audit.sample_tokens import make_user_token
-from mfa_audit.standin import StandIn
+from mfa_audit.demonstration.sample_tokens import make_user_token
+from mfa_audit.demonstration.standin import StandIn
 from observed import query
 from processes import Audit
 from traffic import Connection

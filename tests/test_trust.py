@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from endpoints import Endpoint, Issuer, listening
-from mfa_audit import java, roots
+from mfa_audit.environment import java, roots
 from mfa_audit.errors import AuditError
 from mfa_audit.trust import Store, load_certificate, nss, systems
 

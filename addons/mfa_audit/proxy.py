@@ -14,9 +14,9 @@ from typing import Final, NoReturn
 
 from mitmproxy import addons, exceptions, master, options
 
-from mfa_audit import roots
 from mfa_audit.certificates import Authority
-from mfa_audit.environment import named_roots
+from mfa_audit.environment import roots
+from mfa_audit.environment.variables import named_roots
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges import API_DOMAIN, API_HOSTS, HOST_NAME
 from mfa_audit.folders import write_private

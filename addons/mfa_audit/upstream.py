@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from mfa_audit.environment import exempts
+from mfa_audit.environment.variables import exempts
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges import API_HOSTS
 

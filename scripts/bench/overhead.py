@@ -29,7 +29,7 @@ from typing import Any
 import psutil
 
 from mfa_audit import certificates
-from mfa_audit.sample_tokens import make_user_token
+from mfa_audit.demonstration.sample_tokens import make_user_token
 
 HERE = Path(__file__).parent
 HOST = "api.partnercenter.microsoft.com"

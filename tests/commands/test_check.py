@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from mfa_audit.commands.check import details, why
+from mfa_audit.demonstration.sample_tokens import make_app_token, make_user_token
 from mfa_audit.exchanges import Secret
 from mfa_audit.judging.tokens import read
-from mfa_audit.sample_tokens import make_app_token, make_user_token
 
 ADDONS = Path(__file__).parents[2] / "addons"
 GOOD = make_user_token("pwd", "mfa")

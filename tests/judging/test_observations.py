@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mfa_audit.demonstration.sample_tokens import make_user_token
 from mfa_audit.exchanges import Exchange, Secret
 from mfa_audit.judging import observations, server, tokens
 from mfa_audit.judging.observations import Judge, Observation
 from mfa_audit.judging.people import Mode, People
 from mfa_audit.judging.tokens import Token
 from mfa_audit.judging.verdicts import REASONS
-from mfa_audit.sample_tokens import make_user_token
 
 TOKEN = make_user_token("pwd", exp=1_000).encode()
 GUID = "5B4D1F6E-8ddb-461a-bbee-02f9e1bf7b46"

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mfa_audit.demonstration.sample_tokens import make_user_token
 from mfa_audit.judging.pasted import values_in
 from mfa_audit.judging.tokens import read
-from mfa_audit.sample_tokens import make_user_token
 
 TOKEN = make_user_token("mfa")
 OTHER = make_user_token("pwd")

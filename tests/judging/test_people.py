@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from mfa_audit.demonstration.sample_tokens import TENANT, make_app_token, make_user_token
 from mfa_audit.exchanges import Secret
 from mfa_audit.judging.people import IDENTIFYING, NAMES, Mode, People
 from mfa_audit.judging.tokens import User, read
 from mfa_audit.judging.verdicts import Form, judge
-from mfa_audit.sample_tokens import TENANT, make_app_token, make_user_token
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 DANA = read([Secret(make_user_token("mfa", uti="LRfqzUeb8kKM_XjQn").encode())])

@@ -21,10 +21,10 @@ from mitmproxy.addons.savehar import SaveHar
 from mitmproxy.io import FlowWriter
 from mitmproxy.test import tflow
 
+from mfa_audit.demonstration.standin import StandIn
 from mfa_audit.exchanges import Exchange
 from mfa_audit.sources import captures
 from mfa_audit.sources.remarks import Remarks
-from mfa_audit.standin import StandIn
 
 HOST = "api.partnercenter.microsoft.com"
 AT = 1_780_000_000.125

@@ -31,8 +31,8 @@ from producers import (
     write_flows,
 )
 
+from mfa_audit.demonstration.standin import StandIn
 from mfa_audit.sources import captures
-from mfa_audit.standin import StandIn
 
 
 def read_bytes(tmp_path: Path, data: bytes) -> Any:

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
 from mitmproxy import http
 
+from mfa_audit.demonstration.sample_tokens import make_user_token
 from mfa_audit.judging.observations import Judge
-from mfa_audit.sample_tokens import make_user_token
 from mfa_audit.sources import live
 from mfa_audit.sources.live import PartnerCenterMfa
 from observed import query

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from mfa_audit.audit import report_on
+from mfa_audit.demonstration.sample_tokens import make_user_token
 from mfa_audit.judging.clients import client_of
 from mfa_audit.judging.verdicts import RULES_VERSION, Verdict
 from mfa_audit.reports import Period
-from mfa_audit.sample_tokens import make_user_token
 from mfa_audit.store import rows as rows_module
 from mfa_audit.store.copies import copy_database
 from mfa_audit.store.ledger import Ledger

@@ -11,11 +11,11 @@ import urllib.request
 from pathlib import Path
 from typing import Final
 
-from mfa_audit import roots
 from mfa_audit.checks import Finding, State, Surroundings
-from mfa_audit.environment import REPLACING, exempts_api, keep_proxied
+from mfa_audit.checks.probing import Probe, Step, probe
+from mfa_audit.environment import roots
+from mfa_audit.environment.variables import REPLACING, exempts_api, keep_proxied
 from mfa_audit.errors import AuditError
-from mfa_audit.probing import Probe, Step, probe
 from mfa_audit.running import PROXY, RunningProxy
 from mfa_audit.upstream import Upstream, from_settings
 

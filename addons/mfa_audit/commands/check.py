@@ -11,8 +11,7 @@ from typing import Any, Final
 
 import click
 
-from mfa_audit import pasting
-from mfa_audit.commands import quiet_option
+from mfa_audit.commands import pasting, quiet_option
 from mfa_audit.errors import AuditError
 from mfa_audit.formats.printable import duration, line, moment, zone
 from mfa_audit.judging.advice import Advice, advise

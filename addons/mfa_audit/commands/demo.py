@@ -12,11 +12,11 @@ from typing import Final, NamedTuple
 
 import click
 
-from mfa_audit import sample_clients
 from mfa_audit.commands import quiet_option
+from mfa_audit.demonstration import sample_clients
+from mfa_audit.demonstration.sample_tokens import make_app_token, make_user_token
+from mfa_audit.demonstration.standin import StandIn
 from mfa_audit.errors import AuditError
-from mfa_audit.sample_tokens import make_app_token, make_user_token
-from mfa_audit.standin import StandIn
 
 ORIGIN: Final = "https://api.partnercenter.microsoft.com"
 

@@ -10,11 +10,12 @@ from pathlib import Path
 import click
 import psutil
 
-from mfa_audit import running, shells
+from mfa_audit import running
 from mfa_audit.commands import quiet_option
-from mfa_audit.environment import child_environment
+from mfa_audit.environment import shells
+from mfa_audit.environment.shells import Shell
+from mfa_audit.environment.variables import child_environment
 from mfa_audit.errors import AuditError
-from mfa_audit.shells import Shell
 
 _EXAMPLES = """\b
 Examples:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from mfa_audit import bypasses, running
+from mfa_audit import running
 from mfa_audit.audit import EXIT_CODES, report_on_recording
 from mfa_audit.certificates import create
 from mfa_audit.commands import database_option, quiet_option
@@ -26,7 +26,8 @@ from mfa_audit.commands.recording import (
 )
 from mfa_audit.commands.settings import names_option, read_settings, strict_option
 from mfa_audit.commands.terminal import print_report, say
-from mfa_audit.environment import child_environment
+from mfa_audit.environment import bypasses
+from mfa_audit.environment.variables import child_environment
 from mfa_audit.errors import AuditError
 from mfa_audit.folders import authority_folder
 from mfa_audit.judging.verdicts import Answer

@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 from typing import Final
 
-from mfa_audit.bypasses import mend_refusal
 from mfa_audit.commands.terminal import say
+from mfa_audit.environment.bypasses import mend_refusal
 from mfa_audit.errors import AuditError
 from mfa_audit.formats.printable import line
 from mfa_audit.formats.words import VERDICTS

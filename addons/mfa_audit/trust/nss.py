@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from mfa_audit import roots
+from mfa_audit.environment import roots
 from mfa_audit.trust import Certificate, Delete, MakeFolder, Run, Step, Store, output_of
 
 CHROMIUM: Final = Path(".pki/nssdb")

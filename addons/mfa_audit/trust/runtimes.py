@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from mfa_audit import java
+from mfa_audit.environment import java
 from mfa_audit.trust import Certificate, Run, Step, Store
 
 # Kept by the system's own store, which passes on to them what it is given.

@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path, PurePosixPath
 
-from mfa_audit import java, roots
+from mfa_audit.environment import java, roots
 from mfa_audit.trust import Certificate, Copy, Delete, Run, Step, Store, output_of
 
 

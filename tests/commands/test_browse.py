@@ -17,8 +17,8 @@ import pytest
 
 from mfa_audit import browsers
 from mfa_audit.browsers import Browser, Family
+from mfa_audit.demonstration.standin import StandIn
 from mfa_audit.errors import AuditError
-from mfa_audit.standin import StandIn
 from processes import Audit
 
 API = "https://api.partnercenter.microsoft.com"

@@ -28,8 +28,8 @@ from typing import Any, Final, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from mfa_audit import certificates
+from mfa_audit.demonstration.sample_tokens import read_claims
 from mfa_audit.exchanges import API_DOMAIN, API_HOSTS
-from mfa_audit.sample_tokens import read_claims
 
 Enforcement = Literal["2019", "2026"]
 

@@ -7,7 +7,13 @@ import time
 import jwt
 import pytest
 
-from mfa_audit.sample_tokens import TENANT, make_app_token, make_token, make_user_token, read_claims
+from mfa_audit.demonstration.sample_tokens import (
+    TENANT,
+    make_app_token,
+    make_token,
+    make_user_token,
+    read_claims,
+)
 
 
 def test_a_user_token_is_a_well_formed_jwt() -> None:

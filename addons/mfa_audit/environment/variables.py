@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from mfa_audit import java, roots
+from mfa_audit.environment import java, roots
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges import API_HOSTS, is_api_host
 from mfa_audit.folders import make_private, write_private

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from endpoints import Endpoint, Issuer, listening
-from mfa_audit import roots
-from mfa_audit.environment import child_environment, exempts, keep_proxied
+from mfa_audit.environment import roots
+from mfa_audit.environment.variables import child_environment, exempts, keep_proxied
 from mfa_audit.errors import AuditError
 
 API = "api.partnercenter.microsoft.com"
 OTHER = "login.example.test"
-CLIENTS = Path(__file__).parent / "client_programs"
+CLIENTS = Path(__file__).parents[1] / "client_programs"
 
 
 class Scene:
