@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-import sys
 import threading
 import time
 from collections import deque
@@ -33,9 +32,6 @@ from mfa_audit.store.sleep import find_sleep, read_clocks
 logger = logging.getLogger("mfa_audit")
 
 PATIENCE: Final = 0.020  # seconds that a call waits for its commit
-# A commit takes the writer a dozen turns at Python's interpreter lock. By Python's own 5 ms a turn, a loop and a thread
-# that are both busy make that 100 ms, and answered calls were lost with `kill -9` (tried).
-_SWITCH: Final = 0.000_5
 QUEUE_LIMIT: Final = 100_000  # rows; an Observation of a known client and token takes some 600 bytes
 _RETRY: Final = 0.25  # seconds between tries while the database refuses
 _CHUNK: Final = 1_000  # rows a transaction, so that catching up does not lock others out
@@ -103,7 +99,6 @@ class Recorder:
         self._keeper = threading.Thread(
             target=self._checkpoint_until_closed, name="mfa-audit-keeper", daemon=True
         )
-        sys.setswitchinterval(min(_SWITCH, sys.getswitchinterval()))
         self._writer.start()
         self._keeper.start()
 

@@ -16,6 +16,7 @@ from mfa_audit.judging.observations import Observation
 from mfa_audit.judging.tokens import Token, User
 from mfa_audit.judging.verdicts import RULES_VERSION
 from mfa_audit.store import schema
+from mfa_audit.store.inserts import insert
 from mfa_audit.store.totals import HOUR_MS, Call, Totals
 
 # How many different ones a database keeps apart. A caller that invents a new User-Agent, app id or path for
@@ -28,9 +29,9 @@ SPOTS_PER_HOUR: Final = 500
 NOT_FOLDED: Final = f"claims <> '{{}}' AND key NOT LIKE '{OTHER}:%'"
 _REMEMBERED: Final = 10_000
 
-_INSERT_CALL: Final = (
+_INSERT_CALLS: Final = (
     "INSERT INTO calls (session_id, at, client_id, token_id, program_id, operation_id, status, flags,"
-    " request_id, correlation_id, import_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " request_id, correlation_id, import_key)"
 )
 
 
@@ -64,7 +65,7 @@ class Rows:
                 (self.session_id, at, client, token, program, operation, seen.status, flags, *ids, import_key)
             )
             totals.add(call)
-        self.connection.executemany(_INSERT_CALL, calls)
+        insert(self.connection, _INSERT_CALLS, calls)
         totals.write(self.connection)
 
     def name_program(self, seen: Observation, name: str) -> None:

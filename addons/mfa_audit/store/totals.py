@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Final, NamedTuple
 
+from mfa_audit.store.inserts import insert
+
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 
@@ -16,13 +18,9 @@ ADD_UP: Final = (
     " server_non_compliant = server_non_compliant + excluded.server_non_compliant,"
     " first = min(first, excluded.first), last = max(last, excluded.last)"
 )
-_ADD: Final = (
-    "INSERT INTO totals VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
-    f" ON CONFLICT (hour, session_id, client_id, token_id, program_id) DO UPDATE SET {ADD_UP}"
-)
+_ADD: Final = f"ON CONFLICT (hour, session_id, client_id, token_id, program_id) DO UPDATE SET {ADD_UP}"
 _ADD_OPERATION: Final = (
-    "INSERT INTO operation_totals VALUES (?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT (day, session_id, client_id, program_id, operation_id)"
+    "ON CONFLICT (day, session_id, client_id, program_id, operation_id)"
     " DO UPDATE SET calls = calls + excluded.calls"
 )
 _FLAGS: Final = 6
@@ -71,8 +69,10 @@ class Totals:
 
     def write(self, connection: sqlite3.Connection) -> None:
         """Add all that was added. Raises sqlite3.Error."""
-        connection.executemany(_ADD, [(*key, *sums) for key, sums in self._totals.items()])
-        connection.executemany(_ADD_OPERATION, [(*use, count) for use, count in self._operations.items()])
+        totals = [(*key, *sums) for key, sums in self._totals.items()]
+        operations = [(*use, count) for use, count in self._operations.items()]
+        insert(connection, "INSERT INTO totals", totals, _ADD)
+        insert(connection, "INSERT INTO operation_totals", operations, _ADD_OPERATION)
         for key in self._taken & self._totals.keys():
             connection.execute(
                 "DELETE FROM totals WHERE calls = 0 AND hour = ? AND session_id = ? AND client_id = ?"
