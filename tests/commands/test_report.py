@@ -181,3 +181,18 @@ def test_data_goes_out_as_it_is(audit: Audit, database: Path) -> None:
     )
     assert done.stdout.startswith(b"\xef\xbb\xbf")
     assert done.stdout.count(b"\n") == done.stdout.count(b"\r\n") > 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="BROWSER names a program only on POSIX")
+def test_open_shows_the_report_in_the_browser(audit: Audit, database: Path, tmp_path: Path) -> None:
+    """--open hands the HTML report, private to its owner, to the user's browser, and says where it is."""
+    record(database, "pwd", "mfa")
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {tmp_path}/opened\n')
+    browser.chmod(0o700)
+    done = audit.run("report", "--db", database, "--open", BROWSER=str(browser), TMPDIR=str(tmp_path))
+    assert (0, "") == (done.returncode, done.stdout)
+    page = Path((tmp_path / "opened").read_text().removeprefix("file://"))
+    assert str(page) in done.stderr
+    assert "<h1" in page.read_text(encoding="utf-8")
+    assert stat.S_IMODE(page.stat().st_mode) == 0o600
