@@ -254,3 +254,15 @@ def test_an_unwritable_folder_is_said(tmp_path: Path) -> None:
         files.open_for_writing(Path("/proc/nowhere/audit.db"))
     with pytest.raises(AuditError, match="cannot write the database"):
         files.open_for_writing(tmp_path)
+
+
+def test_a_database_outside_the_profile_is_warned_of(tmp_path: Path, home: Path) -> None:
+    """On Windows, where a file takes its folder's permissions, a database outside the user's profile is warned of."""
+    said: list[str] = []
+    files.warn_if_shared(home / "audit.db", said.append, platform="win32")
+    files.warn_if_shared(tmp_path / "audit.db", said.append, platform="linux")
+    assert [] == said
+    files.warn_if_shared(tmp_path / "audit.db", said.append, platform="win32")
+    assert [
+        f"{tmp_path / 'audit.db'} lies outside your profile folder: check who can read that folder."
+    ] == said

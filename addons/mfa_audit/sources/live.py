@@ -38,6 +38,7 @@ from mfa_audit.sources.blindness import Blindness
 from mfa_audit.sources.bodies import BODY_LIMIT, decode
 from mfa_audit.sources.calls import decode_text
 from mfa_audit.sources.options import RECORDING_OPTIONS, TESTS, add_options
+from mfa_audit.store.files import warn_if_shared
 from mfa_audit.store.recorder import Recorder
 from mfa_audit.store.retention import Retention
 from mfa_audit.store.sessions import Session
@@ -128,6 +129,7 @@ class PartnerCenterMfa:
             )
         except AuditError as error:
             raise exceptions.OptionsError(str(error)) from None
+        warn_if_shared(path, logger.warning)
         if self.recorder is not None:
             self.recorder.close()
         self.recorder = recorder

@@ -254,9 +254,9 @@ def identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def warn_if_shared(path: Path, warn: Callable[[str], None]) -> None:
+def warn_if_shared(path: Path, warn: Callable[[str], None], platform: str = sys.platform) -> None:
     """On Windows a new file takes its folder's permissions: say so where that is not the user's own folder."""
-    if sys.platform == "win32" and Path.home() not in path.absolute().parents:
+    if platform == "win32" and Path.home() not in path.absolute().parents:
         warn(f"{path} lies outside your profile folder: check who can read that folder.")
 
 
