@@ -1,4 +1,4 @@
-"""The proxy behind ours, our proxy's mode, and who may use it: what a user writes, checked. Pure.
+"""The proxy behind ours, and our proxy's mode, address and users: what a user writes, checked. Pure.
 
 No sentence of this module quotes what it was given: an address may hold a password.
 """
@@ -147,6 +147,15 @@ def check_mode(mode: str, *, platform: str, version: tuple[int, ...], root: bool
             "--mode reverse takes the API's address: reverse:https://api.partnercenter.microsoft.com."
         )
     return mode
+
+
+def read_listen(text: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT`, `[::1]:PORT`, `:PORT` or `PORT`. Raises AuditError."""
+    host, _, port = text.rpartition(":")
+    host = host.strip("[]") or "127.0.0.1"
+    if not port.isdigit() or int(port) > 65535 or (":" in host and not text.startswith("[")):
+        raise AuditError("--listen takes HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080.")
+    return host, int(port)
 
 
 def check_listening(host: str, authentication: str | None) -> None:

@@ -19,17 +19,15 @@ from mfa_audit import browsers
 from mfa_audit.audit import EXIT_CODES, report_on_recording
 from mfa_audit.browsers import Browser
 from mfa_audit.certificates import create
-from mfa_audit.commands import database_option, quiet_option
-from mfa_audit.commands.recording import read_upstream, recording_options, signals_to
-from mfa_audit.commands.settings import names_option, read_settings, strict_option
+from mfa_audit.commands import quiet_option
+from mfa_audit.commands.recording import RecordingOptions, recording_options, signals_to
 from mfa_audit.commands.terminal import print_report, say
 from mfa_audit.commands.watching import watch
 from mfa_audit.errors import AuditError
 from mfa_audit.latest import LatestReport
-from mfa_audit.proxy import DEFAULT_HOST, ProxySettings, check_hosts, serve
+from mfa_audit.proxy import DEFAULT_HOST, ProxySettings, serve
 from mfa_audit.store.recorder import Recorder
 from mfa_audit.summary import Settings
-from mfa_audit.upstream import Route
 
 START_PAGE: Final = "https://partner.microsoft.com/dashboard"
 _BEFORE: Final = (
@@ -55,26 +53,14 @@ _SECONDS_TO_START: Final = 5
     help="Which browser. Default: the first found of these.",
 )
 @click.option("--headless", is_flag=True, help="Without a window, until Ctrl-C; for tests and scripts.")
-@database_option()
 @recording_options
-@names_option
-@strict_option
 @quiet_option
 def command(
     *,
     url: str,
     name: str | None,
     headless: bool,
-    database: Path,
-    hosts: tuple[str, ...],
-    validate: bool,
-    enforce: bool,
-    users: str,
-    synchronous: str,
-    upstream: str | None,
-    extra: tuple[str, ...],
-    names: Path | None,
-    strict: bool,
+    recording: RecordingOptions,
     quiet: bool,
 ) -> int:
     """Open a browser of its own that goes through the recording proxy; close it to see the report.
@@ -87,27 +73,13 @@ def command(
     if not url.startswith(("https://", "http://")):
         raise AuditError("browse takes an address such as https://partner.microsoft.com/dashboard.")
     browser = browsers.choose(name, browsers.find(os.environ))
-    further = check_hosts(hosts)
-    settings = read_settings(names, None, strict)
+    settings = recording.report_settings()
     say(_BEFORE, quiet=quiet)
     folder = Path(tempfile.mkdtemp(prefix="mfa-audit-"))  # mode 0700
     profile = Path(tempfile.mkdtemp(prefix="mfa-audit-", dir=browsers.profile_parent(browser, Path.home())))
     try:
-        authority = create(folder / "authority", further)
-        proxy_settings = ProxySettings(
-            "browse",
-            database,
-            authority,
-            DEFAULT_HOST,
-            0,
-            further,
-            validate,
-            enforce,
-            users,
-            synchronous,
-            extra,
-            Route(upstream=read_upstream(upstream, extra)),
-        )
+        authority = create(folder / "authority", recording.hosts)
+        proxy_settings = recording.proxy_settings("browse", authority, (DEFAULT_HOST, 0))
         recorder = asyncio.run(
             _browse(browser, profile, url, proxy_settings, settings, headless=headless, quiet=quiet)
         )

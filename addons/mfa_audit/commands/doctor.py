@@ -16,11 +16,11 @@ from mfa_audit import running
 from mfa_audit.checks import Check, Finding, State, Surroundings, authority, machine, routes
 from mfa_audit.checks.probing import Probe, Step, probe
 from mfa_audit.commands import database_option
-from mfa_audit.commands.recording import read_listen
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges import API_HOSTS, is_api_host
 from mfa_audit.folders import authority_folder
 from mfa_audit.formats.printable import line
+from mfa_audit.upstream import read_listen
 
 CHECKS: Final[Sequence[Check]] = (
     machine.check_python,

@@ -9,25 +9,23 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import click
 
 from mfa_audit import running
 from mfa_audit.audit import report_on_recording
 from mfa_audit.certificates import ensure
-from mfa_audit.commands import EXIT_INTERRUPTED, database_option, quiet_option
+from mfa_audit.commands import EXIT_INTERRUPTED, quiet_option
 from mfa_audit.commands.live_table import show
-from mfa_audit.commands.recording import read_listen, read_upstream, recording_options, signals_to
-from mfa_audit.commands.settings import names_option, read_settings, strict_option
+from mfa_audit.commands.recording import RecordingOptions, recording_options, signals_to
 from mfa_audit.commands.terminal import print_report, say, wants_colour
 from mfa_audit.commands.watching import watch
 from mfa_audit.folders import authority_folder
 from mfa_audit.latest import LatestReport
-from mfa_audit.proxy import DEFAULT_HOST, DEFAULT_PORT, ProxySettings, check_hosts, serve
+from mfa_audit.proxy import DEFAULT_HOST, DEFAULT_PORT, ProxySettings, serve
 from mfa_audit.store.recorder import Recorder
 from mfa_audit.summary import Settings
-from mfa_audit.upstream import Route, check_listening, check_mode
+from mfa_audit.upstream import Route, check_listening, check_mode, read_listen
 
 
 @click.command(epilog="Example: mfa-audit proxy --listen 127.0.0.1:8080")
@@ -51,25 +49,14 @@ from mfa_audit.upstream import Route, check_listening, check_mode
     metavar="MODE",
     help="A further way in: local:PROGRAM, socks5, transparent, reverse:URL or wireguard. Repeatable.",
 )
-@database_option()
 @recording_options
-@names_option
-@strict_option
 @quiet_option
 def command(
+    *,
     listen: str,
-    database: Path,
-    hosts: tuple[str, ...],
-    validate: bool,
-    enforce: bool,
-    users: str,
-    synchronous: str,
-    upstream: str | None,
+    recording: RecordingOptions,
     proxy_auth: str | None,
     modes: tuple[str, ...],
-    extra: tuple[str, ...],
-    names: Path | None,
-    strict: bool,
     quiet: bool,
 ) -> int:
     """Record what passes through the proxy until Ctrl-C, then report on it.
@@ -79,23 +66,14 @@ def command(
 
     Exit codes: 0 after a normal stop, 130 after Ctrl-C twice, 2 wrong usage or failure.
     """
-    host, port = read_listen(listen)
-    check_listening(host, proxy_auth)
-    further = check_hosts(hosts)
-    settings = read_settings(names, None, strict)
-    proxy_settings = ProxySettings(
+    address = read_listen(listen)
+    check_listening(address[0], proxy_auth)
+    settings = recording.report_settings()
+    proxy_settings = recording.proxy_settings(
         "proxy",
-        database,
-        ensure(authority_folder(), further),
-        host,
-        port,
-        further,
-        validate,
-        enforce,
-        users,
-        synchronous,
-        extra,
-        _read_route(modes, upstream, proxy_auth, extra),
+        ensure(authority_folder(), recording.hosts),
+        address,
+        route=Route(_read_modes(modes), recording.read_upstream(), proxy_auth),
         page=True,
     )
     recorder, aborted = asyncio.run(_record(proxy_settings, settings, quiet))
@@ -106,15 +84,12 @@ def command(
     return 0
 
 
-def _read_route(
-    modes: tuple[str, ...], upstream: str | None, proxy_auth: str | None, extra: tuple[str, ...]
-) -> Route:
+def _read_modes(modes: tuple[str, ...]) -> tuple[str, ...]:
     version = tuple(
         int(part) for part in importlib.metadata.version("mitmproxy").split(".")[:3] if part.isdigit()
     )
     root = os.geteuid() == 0 if hasattr(os, "geteuid") else True  # Windows asks by itself
-    checked = tuple(check_mode(mode, platform=sys.platform, version=version, root=root) for mode in modes)
-    return Route(checked, read_upstream(upstream, extra), proxy_auth)
+    return tuple(check_mode(mode, platform=sys.platform, version=version, root=root) for mode in modes)
 
 
 async def _record(proxy_settings: ProxySettings, settings: Settings, quiet: bool) -> tuple[Recorder, bool]:

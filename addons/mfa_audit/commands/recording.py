@@ -6,16 +6,23 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from functools import wraps
+from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
 import click
 
 from mfa_audit import running
-from mfa_audit.errors import AuditError
+from mfa_audit.certificates import Authority
+from mfa_audit.commands import database_option
+from mfa_audit.commands.settings import names_option, read_settings, strict_option
 from mfa_audit.judging.people import Mode
-from mfa_audit.upstream import Upstream, from_settings, parse
+from mfa_audit.proxy import ProxySettings, check_hosts
+from mfa_audit.summary import Settings
+from mfa_audit.upstream import Route, Upstream, from_settings, parse
 
 EXIT_OPTIONS: Final = ("command", "report")
 
@@ -25,63 +32,122 @@ STOP_SIGNALS: Final = tuple(
 )
 
 
-def recording_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`--host`, `--validate`, `--enforce`, `--users`, `--synchronous`, `--upstream`, `--set`."""
-    for option in reversed(
-        (
-            click.option(
-                "--host", "hosts", multiple=True, metavar="NAME", help="A further API host. Repeatable."
-            ),
-            click.option(
-                "--validate",
-                is_flag=True,
-                help="Ask Partner Center on each call with a user token whether it is MFA compliant (ValidateMfa).",
-            ),
-            click.option(
-                "--enforce",
-                is_flag=True,
-                help="Ask Partner Center to refuse user tokens without MFA (MS-Enforce-MFA), GET and HEAD only.",
-            ),
-            click.option(
-                "--users",
-                type=click.Choice([mode.value for mode in Mode]),
-                default="name",
-                show_default=True,
-                help="Store users by name, under a pseudonym, or not at all.",
-            ),
-            click.option(
-                "--synchronous",
-                type=click.Choice(["normal", "full"]),
-                default="normal",
-                show_default=True,
-                help="full: recorded calls survive a power failure too, at the disk's speed.",
-            ),
-            click.option(
-                "--upstream",
-                metavar="URL",
-                envvar="MFA_AUDIT_UPSTREAM",
-                help="The proxy behind ours, http://USER:PASSWORD@HOST:PORT, or none. Default: the one in use now.",
-            ),
-            click.option(
-                "--set",
-                "extra",
-                multiple=True,
-                metavar="NAME=VALUE",
-                help="Any mitmproxy option, as for mitmdump. Repeatable.",
-            ),
+_OPTIONS: Final = (
+    database_option(),
+    click.option("--host", "hosts", multiple=True, metavar="NAME", help="A further API host. Repeatable."),
+    click.option(
+        "--validate",
+        is_flag=True,
+        help="Ask Partner Center on each call with a user token whether it is MFA compliant (ValidateMfa).",
+    ),
+    click.option(
+        "--enforce",
+        is_flag=True,
+        help="Ask Partner Center to refuse user tokens without MFA (MS-Enforce-MFA), GET and HEAD only.",
+    ),
+    click.option(
+        "--users",
+        type=click.Choice([mode.value for mode in Mode]),
+        default="name",
+        show_default=True,
+        help="Store users by name, under a pseudonym, or not at all.",
+    ),
+    click.option(
+        "--synchronous",
+        type=click.Choice(["normal", "full"]),
+        default="normal",
+        show_default=True,
+        help="full: recorded calls survive a power failure too, at the disk's speed.",
+    ),
+    click.option(
+        "--upstream",
+        metavar="URL",
+        envvar="MFA_AUDIT_UPSTREAM",
+        help="The proxy behind ours, http://USER:PASSWORD@HOST:PORT, or none. Default: the one in use now.",
+    ),
+    click.option(
+        "--set",
+        "extra",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Any mitmproxy option, as for mitmdump. Repeatable.",
+    ),
+    names_option,
+    strict_option,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingOptions:
+    """What the options that all recording commands share were given."""
+
+    database: Path
+    hosts: tuple[str, ...]
+    validate: bool
+    enforce: bool
+    users: str
+    synchronous: str
+    upstream: str | None
+    extra: tuple[str, ...]
+    names: Path | None
+    strict: bool
+
+    def report_settings(self) -> Settings:
+        """How to report on the recording. Raises AuditError."""
+        return read_settings(self.names, None, self.strict)
+
+    def read_upstream(self) -> Upstream | None:
+        """The proxy behind ours: what `--upstream` names, else the one that this user's HTTPS takes now.
+
+        None for `--upstream none`, and where `--set mode=...` says otherwise. Raises AuditError.
+        """
+        if self.upstream is not None:
+            return None if self.upstream.lower() == "none" else parse(self.upstream)
+        if any(spec.startswith("mode=") for spec in self.extra):
+            return None
+        return from_settings(os.environ, own=[proxy.url for proxy in running.find_all()])
+
+    def proxy_settings(
+        self,
+        kind: str,
+        authority: Authority,
+        listen: tuple[str, int],
+        *,
+        route: Route | None = None,
+        page: bool = False,
+    ) -> ProxySettings:
+        """How to record as a command of this `kind`. Raises AuditError."""
+        host, port = listen
+        return ProxySettings(
+            kind=kind,
+            database=self.database,
+            authority=authority,
+            host=host,
+            port=port,
+            hosts=self.hosts,
+            validate=self.validate,
+            enforce=self.enforce,
+            users=self.users,
+            synchronous=self.synchronous,
+            extra=self.extra,
+            route=route or Route(upstream=self.read_upstream()),
+            page=page,
         )
-    ):
-        function = option(function)
-    return function
 
 
-def read_listen(text: str) -> tuple[str, int]:
-    """Host and port of `HOST:PORT`, `[::1]:PORT`, `:PORT` or `PORT`. Raises AuditError."""
-    host, _, port = text.rpartition(":")
-    host = host.strip("[]") or "127.0.0.1"
-    if not port.isdigit() or int(port) > 65535 or (":" in host and not text.startswith("[")):
-        raise AuditError("--listen takes HOST:PORT, such as 127.0.0.1:8080 or [::1]:8080.")
-    return host, int(port)
+def recording_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the shared options to a command, which gets them as one argument, `recording`."""
+
+    @wraps(function)
+    def gather(**values: Any) -> Any:
+        given = {one.name: values.pop(one.name) for one in fields(RecordingOptions)}
+        given["hosts"] = check_hosts(given["hosts"])
+        return function(recording=RecordingOptions(**given), **values)
+
+    command: Callable[..., Any] = gather
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
 
 
 @contextlib.contextmanager
@@ -102,17 +168,3 @@ def signals_to(handler: Callable[[int], None]) -> Iterator[None]:
     finally:
         for number, old in before.items():
             signal.signal(number, old)
-
-
-def read_upstream(text: str | None, extra: Sequence[str]) -> Upstream | None:
-    """The proxy behind ours: what `--upstream` names, else the one that this user's HTTPS takes now.
-
-    None for `--upstream none`, and where `--set mode=...` says otherwise. Raises AuditError.
-    """
-    if text is not None and text.lower() == "none":
-        return None
-    if text is not None:
-        return parse(text)
-    if any(spec.startswith("mode=") for spec in extra):
-        return None
-    return from_settings(os.environ, own=[proxy.url for proxy in running.find_all()])

@@ -16,25 +16,23 @@ import click
 from mfa_audit import running
 from mfa_audit.audit import EXIT_CODES, report_on_recording
 from mfa_audit.certificates import create
-from mfa_audit.commands import database_option, quiet_option
+from mfa_audit.commands import quiet_option
 from mfa_audit.commands.recording import (
     EXIT_OPTIONS,
-    read_listen,
-    read_upstream,
+    RecordingOptions,
     recording_options,
     signals_to,
 )
-from mfa_audit.commands.settings import names_option, read_settings, strict_option
 from mfa_audit.commands.terminal import print_report, say
 from mfa_audit.environment import bypasses
 from mfa_audit.environment.variables import child_environment
 from mfa_audit.errors import AuditError
 from mfa_audit.folders import authority_folder
 from mfa_audit.judging.verdicts import Answer
-from mfa_audit.proxy import DEFAULT_HOST, ProxySettings, check_hosts, serve
+from mfa_audit.proxy import DEFAULT_HOST, ProxySettings, serve
 from mfa_audit.store.recorder import Recorder
 from mfa_audit.trust.known import trusted_authority
-from mfa_audit.upstream import Route, check_listening
+from mfa_audit.upstream import check_listening, read_listen
 
 
 @click.command(
@@ -44,7 +42,6 @@ from mfa_audit.upstream import Route, check_listening
 @click.option(
     "--listen", metavar="HOST:PORT", help="Where the proxy listens. Default: a free port on 127.0.0.1."
 )
-@database_option()
 @recording_options
 @click.option(
     "--exit-code",
@@ -60,24 +57,14 @@ from mfa_audit.upstream import Route, check_listening
     show_default=True,
     help="`no`: exit 0 also when the answer is unclear.",
 )
-@names_option
-@strict_option
 @quiet_option
 @click.argument("command_line", metavar="-- COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
 def command(
+    *,
     listen: str | None,
-    database: Path,
-    hosts: tuple[str, ...],
-    validate: bool,
-    enforce: bool,
-    users: str,
-    synchronous: str,
-    upstream: str | None,
-    extra: tuple[str, ...],
+    recording: RecordingOptions,
     exit_code: str,
     fail_on: str,
-    names: Path | None,
-    strict: bool,
     quiet: bool,
     command_line: tuple[str, ...],
 ) -> int:
@@ -88,29 +75,18 @@ def command(
 
     Exit codes: the command's own if it is not 0, else 0 yes, 1 no, 3 cannot tell yet; 2 wrong usage or failure.
     """
-    host, port = read_listen(listen) if listen else (DEFAULT_HOST, 0)
-    check_listening(host, None)
-    further = check_hosts(hosts)
-    settings = read_settings(names, None, strict)
+    address = read_listen(listen) if listen else (DEFAULT_HOST, 0)
+    check_listening(address[0], None)
+    settings = recording.report_settings()
     program = shutil.which(command_line[0])
     if program is None:
         raise AuditError(f"there is no program {command_line[0]}. Give its path, or check PATH.")
     folder = Path(tempfile.mkdtemp(prefix="mfa-audit-run-"))  # mode 0700
     try:
-        proxy_settings = ProxySettings(
-            "run",
-            database,
-            trusted_authority(authority_folder(), further) or create(folder / "authority", further),
-            host,
-            port,
-            further,
-            validate,
-            enforce,
-            users,
-            synchronous,
-            extra,
-            Route(upstream=read_upstream(upstream, extra)),
+        authority = trusted_authority(authority_folder(), recording.hosts) or create(
+            folder / "authority", recording.hosts
         )
+        proxy_settings = recording.proxy_settings("run", authority, address)
         recorder, status = asyncio.run(_run([program, *command_line[1:]], proxy_settings, folder, quiet))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
