@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mfa_audit.errors import AuditError
-from mfa_audit.judging.verdicts import Answer
 from mfa_audit.reports import Period, Report
 from mfa_audit.store.ledger import Ledger
 from mfa_audit.store.reading import read_ledger, read_sessions
@@ -20,8 +19,6 @@ from mfa_audit.summary import Settings, summarise
 
 if TYPE_CHECKING:  # a report alone starts faster without the event loop
     from mfa_audit.store.recorder import Recorder
-
-EXIT_CODES: Final = {Answer.YES: 0, Answer.NO: 1, Answer.UNCLEAR: 3}
 
 # How far before the period tools are looked for that failed and went quiet.
 _QUIET_SECONDS: Final = 90 * 24 * 3600

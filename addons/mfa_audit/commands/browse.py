@@ -16,10 +16,11 @@ from typing import Final
 import click
 
 from mfa_audit import browsers
-from mfa_audit.audit import EXIT_CODES, report_on_recording
+from mfa_audit.audit import report_on_recording
 from mfa_audit.browsers import Browser
 from mfa_audit.certificates import create
 from mfa_audit.commands import quiet_option
+from mfa_audit.commands.exits import exit_code_of
 from mfa_audit.commands.recording import RecordingOptions, recording_options, signals_to
 from mfa_audit.commands.terminal import print_report, say
 from mfa_audit.commands.watching import watch
@@ -91,7 +92,7 @@ def command(
         print_report(report, sys.stderr)
         if not report.totals.requests:
             say(_NOTHING)
-    return EXIT_CODES[report.answer]
+    return exit_code_of(report.answer)
 
 
 async def _browse(

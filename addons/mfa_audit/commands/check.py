@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 
 from mfa_audit.commands import pasting, quiet_option
+from mfa_audit.commands.exits import exit_code_of
 from mfa_audit.errors import AuditError
 from mfa_audit.formats.printable import duration, line, moment, zone
 from mfa_audit.judging.advice import Advice, advise
@@ -36,7 +37,6 @@ ANSWERS: Final = {
     Verdict.NON_COMPLIANT: Answer.NO,
     Verdict.UNDETERMINED: Answer.UNCLEAR,
 }
-EXIT_CODES: Final = {Answer.YES: 0, Answer.NO: 1, Answer.UNCLEAR: 3}
 
 _HEADLINES: Final = {
     Verdict.COMPLIANT: "YES - this token was obtained with MFA.",
@@ -75,7 +75,7 @@ def command(token: tuple[str, ...], clipboard: bool, as_json: bool, quiet: bool)
         click.echo(json.dumps(_as_json(found, answer, advice), indent=2))
     else:
         _print(found, answer, advice)
-    return EXIT_CODES[answer]
+    return exit_code_of(answer)
 
 
 def _take(token: tuple[str, ...], clipboard: bool, quiet: bool) -> bytes:

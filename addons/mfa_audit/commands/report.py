@@ -8,14 +8,14 @@ from pathlib import Path
 
 import click
 
-from mfa_audit.audit import EXIT_CODES, report_on
+from mfa_audit.audit import report_on
 from mfa_audit.commands import database_option, quiet_option
+from mfa_audit.commands.exits import exit_code_of, fail_on_option
 from mfa_audit.commands.output import open_in_browser, write_file
 from mfa_audit.commands.settings import names_option, read_settings, strict_option, users_option
 from mfa_audit.commands.terminal import print_report, say, write_data
 from mfa_audit.folders import default_database
 from mfa_audit.formats import FORMATS, render
-from mfa_audit.judging.verdicts import Answer
 from mfa_audit.periods import DEFAULT_SINCE, read_period
 
 
@@ -37,13 +37,7 @@ from mfa_audit.periods import DEFAULT_SINCE, read_period
     "--since", default=DEFAULT_SINCE, show_default=True, help="From when: 24h, 7d, 2026-11-01, all."
 )
 @click.option("--until", help="Until when: 24h (ago), 2026-11-08. Default: now.")
-@click.option(
-    "--fail-on",
-    type=click.Choice(["no", "unclear"]),
-    default="unclear",
-    show_default=True,
-    help="`no`: exit 0 also when the answer is unclear.",
-)
+@fail_on_option
 @names_option
 @users_option
 @strict_option
@@ -83,6 +77,4 @@ def command(
         print_report(report, sys.stdout)
     else:
         write_data(render(format_, report))
-    if report.answer is Answer.UNCLEAR and fail_on == "no":
-        return 0
-    return EXIT_CODES[report.answer]
+    return exit_code_of(report.answer, fail_on)

@@ -14,9 +14,10 @@ from pathlib import Path
 import click
 
 from mfa_audit import running
-from mfa_audit.audit import EXIT_CODES, report_on_recording
+from mfa_audit.audit import report_on_recording
 from mfa_audit.certificates import create
 from mfa_audit.commands import quiet_option
+from mfa_audit.commands.exits import exit_code_of, fail_on_option
 from mfa_audit.commands.recording import (
     EXIT_OPTIONS,
     RecordingOptions,
@@ -28,7 +29,6 @@ from mfa_audit.environment import bypasses
 from mfa_audit.environment.variables import child_environment
 from mfa_audit.errors import AuditError
 from mfa_audit.folders import authority_folder
-from mfa_audit.judging.verdicts import Answer
 from mfa_audit.proxy import DEFAULT_HOST, ProxySettings, serve
 from mfa_audit.store.recorder import Recorder
 from mfa_audit.trust.known import trusted_authority
@@ -50,13 +50,7 @@ from mfa_audit.upstream import check_listening, read_listen
     show_default=True,
     help="Whose failure comes first: the command's own exit code, or always the report's.",
 )
-@click.option(
-    "--fail-on",
-    type=click.Choice(["no", "unclear"]),
-    default="unclear",
-    show_default=True,
-    help="`no`: exit 0 also when the answer is unclear.",
-)
+@fail_on_option
 @quiet_option
 @click.argument("command_line", metavar="-- COMMAND...", nargs=-1, required=True, type=click.UNPROCESSED)
 def command(
@@ -99,7 +93,7 @@ def command(
                 say(f"  - {kind}")
     if status and exit_code == "command":
         return status
-    return 0 if report.answer is Answer.UNCLEAR and fail_on == "no" else EXIT_CODES[report.answer]
+    return exit_code_of(report.answer, fail_on)
 
 
 async def _run(
