@@ -81,6 +81,38 @@ def test_a_failing_tool_that_went_quiet_is_listed(audit: Audit, database: Path) 
     assert ["monthly"] == [tool["name"] for tool in report["quiet"]]
 
 
+def test_a_checkout_reports_without_being_installed(audit: Audit, database: Path, tmp_path: Path) -> None:
+    """scripts/report.py says what the command says, of the database it is given and no other."""
+    record(database, "pwd")
+    other = tmp_path / "other.db"
+    record(other, "pwd", "mfa", agent="other/1.0")
+    script = Path(__file__).parents[2] / "scripts" / "report.py"
+    done = subprocess.run(
+        [sys.executable, script, database, "--format", "json"],
+        env=os.environ | {"MFA_AUDIT_DB": str(other)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ("", 1) == (done.stderr, done.returncode)
+    assert [["sync/1.0"]] == [tool["user_agents"] for tool in json.loads(done.stdout)["tools"]]
+
+
+def test_a_checkout_says_which_package_is_missing(tmp_path: Path) -> None:
+    """Without the dependencies there is one sentence, and no traceback."""
+    script = Path(__file__).parents[2] / "scripts" / "report.py"
+    done = subprocess.run(
+        [sys.executable, "-S", "-E", script, "audit.db"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "The Python package click is missing: run `pip install .` in the checkout first.\n" == done.stderr
+    assert 2 == done.returncode
+
+
 def test_several_databases_are_one_report(audit: Audit, tmp_path: Path) -> None:
     """Two databases count together, and a copy of one of them counts once."""
     first, second, copy = tmp_path / "a.db", tmp_path / "b.db", tmp_path / "c.db"

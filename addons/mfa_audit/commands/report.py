@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from mfa_audit.audit import report_on
 from mfa_audit.commands import database_option, quiet_option
@@ -66,6 +67,9 @@ def command(
     Exit codes: 0 yes, 1 no, 3 cannot tell yet, 2 wrong usage or failure.
     """
     period = read_period(since, until, datetime.now(UTC))
+    source = click.get_current_context().get_parameter_source("databases")
+    if more_databases and source is ParameterSource.ENVIRONMENT:
+        databases = ()  # MFA_AUDIT_DB stands in for a database that is not named
     chosen = (*databases, *more_databases) or (default_database(),)
     report = report_on(chosen, period, read_settings(names, users, strict, format_))
     if open_:
