@@ -76,7 +76,7 @@ def purge(database: Path, **days: int) -> None:
     recording = Recording(database, Session("run", 0.0), "NORMAL")
     retention = Retention(**days)
     while retention.is_due():
-        retention.step(recording.connection)
+        recording.delete_old(retention)
     recording.close()
 
 
@@ -88,7 +88,7 @@ def test_retention_deletes_a_little_at_a_time(database: Path) -> None:
     retention = Retention()
     counts = []
     while retention.is_due():
-        retention.step(recording.connection)
+        recording.delete_old(retention)
         counts.append(recording.connection.execute("SELECT count(*) FROM calls").fetchone()[0])
     recording.close()
     assert 1 == counts[-1]

@@ -25,17 +25,18 @@ from mfa_audit.store.sessions import this_account
 
 Synchronous = Literal["NORMAL", "FULL"]
 Result = TypeVar("Result")
+Identity = tuple[int, int]  # what tells a file from another at the same path: device, file number
 
 _SMALLEST: Final = 512  # bytes of an SQLite database: one page
 
-# The files (device, file number) that connections of this process are open to for writing.
-_written_here: Final[Counter[tuple[int, int]]] = Counter()
+# The files that connections of this process are open to for writing.
+_written_here: Final[Counter[Identity]] = Counter()
 
 
 class _WritingConnection(sqlite3.Connection):
     """Tells `read` for as long as it is open that this process writes to the file."""
 
-    written: tuple[int, int] | None = None
+    written: Identity | None = None
 
     def close(self) -> None:
         super().close()
@@ -245,8 +246,8 @@ def cause(error: Exception) -> str:
     return str(error)
 
 
-def identity(path: Path) -> tuple[int, int] | None:
-    """What tells a file from another at the same path (device, file number), or None where there is none."""
+def identity(path: Path) -> Identity | None:
+    """The identity of the file at `path`, or None where there is none."""
     try:
         status = path.stat()
     except OSError:

@@ -82,6 +82,7 @@ class Importer:
                 if new and rows is None:
                     rows = Rows(self._connection, session.insert(self._connection))
                 if new and rows is not None:
+                    rows.forget()  # between two chunks a recorder's retention may have deleted rows
                     rows.add([seen for seen, _ in new], [key for _, key in new])
                 added.new += len(new)
 
@@ -156,6 +157,7 @@ class Importer:
 
             def write(chunk: Sequence[Any] = chunk) -> None:
                 nonlocal changed
+                ids.forget()  # between two chunks a recorder's retention may have deleted rows
                 for row in chunk:
                     filled = values(ids, row)
                     before = self._connection.total_changes

@@ -21,6 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from mfa_audit.errors import AuditError
 from mfa_audit.judging.observations import Observation
 from mfa_audit.store import files
 from mfa_audit.store.recording import Note, Recording, insert_gap
@@ -38,7 +39,7 @@ _CHUNK: Final = 1_000  # rows a transaction, so that catching up does not lock o
 # A commit costs as much as eight rows. Where calls come several at a time, the next ones are given this many
 # seconds to join; a lone call is never kept waiting for company.
 _GATHER: Final = 0.002
-_CHECKPOINT: Final = 1.0  # seconds between looks at the write-ahead log
+_KEEP: Final = 1.0  # seconds between looks at the write-ahead log
 
 
 class Recorded(NamedTuple):
@@ -96,9 +97,7 @@ class Recorder:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = threading.Event()
         self._writer = threading.Thread(target=self._write_until_closed, name="mfa-audit-writer", daemon=True)
-        self._keeper = threading.Thread(
-            target=self._checkpoint_until_closed, name="mfa-audit-keeper", daemon=True
-        )
+        self._keeper = threading.Thread(target=self._keep_until_closed, name="mfa-audit-keeper", daemon=True)
         self._writer.start()
         self._keeper.start()
 
@@ -242,7 +241,7 @@ class Recorder:
             if beats:
                 self._sign(None)
             if not self._pending:
-                self._retention.step(self._recordings[-1].connection)
+                self._recordings[-1].delete_old(self._retention)
             if self._trouble is not None and (wrote or beats):
                 self._trouble = None
                 logger.warning(
@@ -388,8 +387,10 @@ class Recorder:
 
     # -- in the keeper thread ---------------------------------------------------------------------------------
 
-    def _checkpoint_until_closed(self) -> None:
-        """Move the write-ahead log into the file, apart from the writer, since that waits for the disk."""
-        while not self._closed.wait(_CHECKPOINT):
-            with contextlib.suppress(OSError, sqlite3.Error):  # the writer meets the same trouble and says so
+    def _keep_until_closed(self) -> None:
+        """What takes time, apart from the writer: move the write-ahead log into the file, look for leftovers."""
+        while not self._closed.wait(_KEEP):
+            # The writer meets the same trouble and says so.
+            with contextlib.suppress(OSError, sqlite3.Error, AuditError):
                 files.checkpoint(self.path)
+                self._retention.look_for_leftovers(self.path)

@@ -15,6 +15,7 @@ from pathlib import Path
 from mfa_audit.errors import AuditError
 from mfa_audit.judging.observations import Observation
 from mfa_audit.store import files
+from mfa_audit.store.retention import Retention
 from mfa_audit.store.rows import Rows, rejudge
 from mfa_audit.store.sessions import Session
 
@@ -88,6 +89,11 @@ class Recording:
             ],
         )
         self.lost = lost
+
+    def delete_old(self, retention: Retention) -> None:
+        """Take the next step of retention, if one is due. Raises sqlite3.Error."""
+        if retention.step(self.connection, self._file):
+            self.rows.forget()
 
     def close(self) -> None:
         """Leave one file without a log behind, unless others still use it."""

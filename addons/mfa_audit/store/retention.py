@@ -1,12 +1,15 @@
-"""How long rows are kept: calls 90 days, totals 400, unless told otherwise."""
+"""How long rows are kept: calls 90 days, totals 400, unless told otherwise; and what only they referred to, as long."""
 
 from __future__ import annotations
 
 import sqlite3
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
+from mfa_audit.store import files
+from mfa_audit.store.leftovers import Leftovers, find_leftovers
 from mfa_audit.store.totals import DAY_MS, HOUR_MS
 
 _PAUSE: Final = 3600.0  # seconds between two rounds
@@ -14,18 +17,22 @@ _RETRY: Final = 10.0  # seconds
 # A step takes a few milliseconds and is a transaction of its own, and the writer looks for calls between two of
 # them: no call waits for a round.
 _STEP: Final = 300
+# Keys of tokens are scattered over their index: a page each.
+_LEFTOVERS_STEP: Final = 100
 
 # Imported calls are kept as long as their totals: a capture that is imported again finds each by its import key,
 # and adds it to the totals a second time where it does not. A step looks at so many calls, also where it deletes none.
+# The call with the highest id stays (leftovers.py).
 _LOOK_AT_CALLS: Final = (
     "SELECT at, id, import_key IS NULL FROM calls WHERE at >= ? AND at < ? ORDER BY at LIMIT ?"
 )
-_DELETE_CALL: Final = "DELETE FROM calls WHERE id = ?"
+_DELETE_CALL: Final = "DELETE FROM calls WHERE id = ? AND id < (SELECT max(id) FROM calls)"
 _DELETE_IMPORTED: Final = (
     "DELETE FROM calls WHERE id IN (SELECT id FROM calls WHERE at < ? ORDER BY at LIMIT ?)"
+    " AND id < (SELECT max(id) FROM calls)"
 )
 # What to delete, and with which unit of time (ms) each table counts.
-_DELETE_TOTALS: Final = (
+_DELETE_ALSO: Final = (
     (
         "DELETE FROM totals WHERE (hour, session_id, client_id, token_id, program_id) IN"
         " (SELECT hour, session_id, client_id, token_id, program_id FROM totals WHERE hour < ? LIMIT ?)",
@@ -41,6 +48,19 @@ _DELETE_TOTALS: Final = (
         "DELETE FROM not_audited WHERE id IN (SELECT id FROM not_audited WHERE hour < ? LIMIT ?)",
         HOUR_MS,
     ),
+    ("DELETE FROM gaps WHERE id IN (SELECT id FROM gaps WHERE ended < ? LIMIT ?)", 1),
+    (
+        "DELETE FROM microsoft_requests WHERE id IN (SELECT id FROM microsoft_requests WHERE at < ? LIMIT ?)",
+        1,
+    ),
+    (
+        "DELETE FROM microsoft_adoption WHERE id IN (SELECT id FROM microsoft_adoption WHERE day < ? LIMIT ?)",
+        DAY_MS,
+    ),
+    (
+        "DELETE FROM microsoft_principals WHERE id IN (SELECT id FROM microsoft_principals WHERE at < ? LIMIT ?)",
+        1,
+    ),
 )
 
 
@@ -52,27 +72,53 @@ class Retention:
     totals_days: int = 400
     _next_round: float = 0.0
     _looked_at: int = -(1 << 60)
+    _leaves_some: bool = False  # rows were deleted, so that others may have lost their last reference
+    _leftovers: Leftovers | None = None
+    _found_in: files.Identity | None = None
 
     def is_due(self) -> bool:
         """Whether `step` has something to do now."""
-        return time.monotonic() >= self._next_round
+        return self._leftovers is not None or time.monotonic() >= self._next_round
 
-    def step(self, connection: sqlite3.Connection) -> None:
-        """Delete a few rows if a round is due; once nothing is left, an hour passes. Raises sqlite3.Error."""
+    def step(self, connection: sqlite3.Connection, file: files.Identity | None) -> bool:
+        """Delete a few rows of `file` if a round is due; once nothing is left, an hour passes. Raises sqlite3.Error.
+
+        Returns whether ids that the caller may remember are gone.
+        """
+        if self._leftovers is not None:
+            if self._found_in == file:
+                self._leftovers.delete_some(connection, _LEFTOVERS_STEP)
+            if self._found_in != file or not self._leftovers.ids:
+                self._leftovers, self._leaves_some = None, True
+            return True
         if not self.is_due():
-            return
+            return False
         self._next_round = time.monotonic() + _RETRY  # should the database refuse
         now = round(time.time() * 1000)
         deleted = self._delete_calls(connection, now)
-        for statement, unit in _DELETE_TOTALS:
-            deleted += connection.execute(
-                statement, [(now - self.totals_days * DAY_MS) // unit, _STEP]
-            ).rowcount
+        for statement, unit in _DELETE_ALSO:
+            gone = connection.execute(statement, [self._oldest_kept(now) // unit, _STEP]).rowcount
+            deleted += gone
+            self._leaves_some = self._leaves_some or gone > 0
         self._next_round = 0.0 if deleted else time.monotonic() + _PAUSE
+        return False
+
+    def look_for_leftovers(self, path: Path) -> None:
+        """Find what `step` is to delete next besides old rows. From another thread than `step`'s. Raises AuditError."""
+        if self._leaves_some and not self.is_due():
+            self._leaves_some = False
+            oldest_kept = self._oldest_kept(round(time.time() * 1000))
+            before = files.identity(path)
+            found = files.read(path, lambda connection: find_leftovers(connection, oldest_kept))
+            if before == files.identity(path):
+                self._found_in, self._leftovers = before, found
+
+    def _oldest_kept(self, now: int) -> int:
+        return now - self.totals_days * DAY_MS
 
     def _delete_calls(self, connection: sqlite3.Connection, now: int) -> int:
         """Delete a few old calls; returns how many were looked at, 0 at the end of a round."""
-        deleted = connection.execute(_DELETE_IMPORTED, [now - self.totals_days * DAY_MS, _STEP]).rowcount
+        deleted = connection.execute(_DELETE_IMPORTED, [self._oldest_kept(now), _STEP]).rowcount
         oldest_kept = now - self.calls_days * DAY_MS
         old = connection.execute(_LOOK_AT_CALLS, [self._looked_at, oldest_kept, _STEP]).fetchall()
         connection.executemany(_DELETE_CALL, [(identifier,) for _, identifier, live in old if live])

@@ -1,0 +1,195 @@
+"""What only deleted calls referred to goes too; whatever is in use stays, whenever it came into use."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from mfa_audit.demonstration.sample_tokens import make_user_token
+from mfa_audit.judging.observations import Observation
+from mfa_audit.store import rows
+from mfa_audit.store.leftovers import find_leftovers
+from mfa_audit.store.recorder import Recorder
+from mfa_audit.store.recording import Recording
+from mfa_audit.store.retention import Retention
+from mfa_audit.store.sessions import Session
+from observed import fill, observe, query
+
+DAY = 24 * 3600
+LONG_AGO = time.time() - 500 * DAY
+PARENTS = ("tokens", "clients", "tools", "users", "programs", "operations", "sessions")
+
+
+def observe_other(number: int, at: float) -> Observation:
+    """A call that shares nothing with those of other numbers but its operation, which is another from 1,000 on."""
+    return observe(
+        at,
+        token=make_user_token("pwd", uti=f"{number}", oid=f"{number}", appid=f"app-{number}", iat=1),
+        path="/v1/customers" if number < 1_000 else "/v1/invoices",
+        program=f"tool{number}.py",
+        user_agent=f"tool{number}/1.0",
+    )
+
+
+def fill_long_ago(database: Path, count: int) -> None:
+    """A session of 500 days ago, with so many calls that share nothing."""
+    fill(database, [observe_other(number, LONG_AGO + number) for number in range(count)])
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("UPDATE sessions SET last_beat = started, ended = started")
+
+
+def count_rows(database: Path) -> dict[str, int]:
+    return {table: int(query(database, f"SELECT count(*) FROM {table}")[0][0]) for table in PARENTS}
+
+
+def sweep(recording: Recording) -> None:
+    """A whole round of retention, with nobody else at the database."""
+    retention = Retention()
+    while retention.is_due():
+        recording.delete_old(retention)
+        retention.look_for_leftovers(recording.path)
+
+
+def assert_whole(database: Path) -> None:
+    """Every reference leads to a row."""
+    assert [] == query(database, "PRAGMA foreign_key_check")
+
+
+def test_what_only_old_calls_used_goes(database: Path) -> None:
+    """After a round nothing is left of calls 500 days ago; a call of today has all that it had."""
+    fill_long_ago(database, 350)
+    fill(database, [observe_other(1_000, time.time())])
+    before = count_rows(database)
+    assert before["tokens"] == 351
+    recording = Recording(database, Session("run", time.time()), "NORMAL")
+    sweep(recording)
+    recording.close()
+    assert_whole(database)
+    left = count_rows(database)
+    # One program is the row for programs that are not known; sessions are that of today and this one.
+    assert left == dict.fromkeys(PARENTS, 1) | {"programs": 2, "sessions": 2}
+    found = query(database, "SELECT tool, program, user, operation FROM calls_in_words")
+    assert [("tool1000", "tool1000.py", "GET /v1/invoices")] == [
+        (tool, program, operation) for tool, program, _, operation in found
+    ]
+
+
+def test_nothing_goes_while_its_totals_are_kept(database: Path) -> None:
+    """Calls of 100 days ago are deleted, but what they used stays for the reports by hours."""
+    fill(database, [observe_other(number, time.time() - 100 * DAY + number) for number in range(50)])
+    before = count_rows(database)
+    recording = Recording(database, Session("run", time.time()), "NORMAL")
+    sweep(recording)
+    recording.close()
+    assert_whole(database)
+    assert before | {"sessions": 2} == count_rows(database)
+
+
+def test_room_is_made_for_new_ones(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that was full of tokens gives new ones a row of their own again, also in a recording that goes on."""
+    monkeypatch.setitem(rows.LIMITS, "tokens", 20)
+    fill_long_ago(database, 20)
+    recording = Recording(database, Session("run", time.time()), "NORMAL")
+    recording.transact([observe_other(50, time.time())], [])
+    assert 1 == recording.rows.folded
+    sweep(recording)
+    recording.transact([observe_other(51, time.time())], [])
+    assert 1 == recording.rows.folded
+    recording.close()
+    assert_whole(database)
+    assert 1 == query(database, "SELECT count(*) FROM tokens WHERE key NOT LIKE '(other)%'")[0][0]
+
+
+def test_what_is_used_again_meanwhile_stays(database: Path) -> None:
+    """A token that is a leftover when it is looked for, and in use when it would be deleted, stays."""
+    fill_long_ago(database, 30)
+    fill(database, [observe_other(1_000, time.time())])
+    recording = Recording(database, Session("run", time.time()), "NORMAL")
+    recording.connection.execute("DELETE FROM calls WHERE at < ?", [(LONG_AGO + DAY) * 1000])
+    recording.connection.execute("DELETE FROM totals WHERE hour < ?", [(LONG_AGO + DAY) // 3600])
+    recording.connection.execute("DELETE FROM operation_totals WHERE day < ?", [(LONG_AGO + DAY) // DAY])
+    leftovers = find_leftovers(recording.connection, 0)
+    assert leftovers is not None
+    assert ("tokens", 30) == (leftovers.table, len(leftovers.ids))
+    recording.transact([observe_other(7, time.time())], [])
+    leftovers.delete_some(recording.connection, 100)
+    recording.close()
+    assert_whole(database)
+    assert 2 == query(database, "SELECT count(*) FROM tokens")[0][0]
+
+
+def test_ids_remembered_elsewhere_lose_no_call(database: Path) -> None:
+    """A second recorder that remembers a row which the first deletes looks it up anew."""
+    fill_long_ago(database, 30)
+
+    async def record() -> int:
+        second = Recorder(database, Session("proxy", time.time()), retention=Retention(10_000, 10_000))
+        saved = second.record(observe_other(7, LONG_AGO))
+        assert saved is not None
+        await saved.wait()
+        first = Recording(database, Session("run", time.time()), "NORMAL")
+        first.transact([observe_other(1_000, time.time())], [])
+        sweep(first)
+        first.close()
+        assert 1 == count_rows(database)["tokens"]
+        for number in (7, 8):
+            saved = second.record(observe_other(number, time.time()))
+            if saved is not None:
+                await saved.wait()
+        second.close()
+        return second.lost
+
+    assert 0 == asyncio.run(record())
+    assert_whole(database)
+    assert 3 == query(database, "SELECT count(*) FROM calls")[0][0]
+    assert 3 == count_rows(database)["tokens"]
+
+
+def test_leftovers_of_another_file_are_dropped(database: Path, tmp_path: Path) -> None:
+    """What was looked for in a file that took the recording's place is not deleted from the recording."""
+    fill_long_ago(database, 30)
+    other = tmp_path / "other.db"
+    fill_long_ago(other, 30)
+    with closing(sqlite3.connect(other)) as connection, connection:
+        connection.execute("DELETE FROM calls")
+        connection.execute("DELETE FROM totals")
+    retention = Retention()
+    recording = Recording(database, Session("run", time.time()), "NORMAL")
+    while retention.is_due():
+        recording.delete_old(retention)
+    retention.look_for_leftovers(other)
+    assert retention.is_due()  # there are some
+    recording.delete_old(retention)
+    assert not retention.is_due()
+    recording.close()
+    assert 30 == count_rows(database)["tokens"]
+
+
+def test_a_recorder_does_it_while_it_records(database: Path) -> None:
+    """Under calls that use old and new tokens the database stays whole, no call is lost, and the old rows go."""
+    fill_long_ago(database, 2_000)
+
+    async def record() -> int:
+        recorder = Recorder(database, Session("proxy", time.time()))
+        numbers = itertools.cycle(range(400))
+        deadline = time.monotonic() + 60
+        while count_rows(database)["tokens"] > 500 and time.monotonic() < deadline:
+            for number in itertools.islice(numbers, 20):
+                saved = recorder.record(observe_other(number, time.time()))
+                if saved is not None:
+                    await saved.wait()
+            await asyncio.sleep(0.05)
+        recorder.close()
+        assert 0 == recorder.lost
+        return recorder.recordings[0].calls
+
+    calls = asyncio.run(record())
+    assert_whole(database)
+    assert count_rows(database)["tokens"] <= 500
+    assert calls == query(database, "SELECT count(*) FROM calls WHERE at > ?", (LONG_AGO + DAY) * 1000)[0][0]
