@@ -7,11 +7,13 @@ import time
 from typing import Final
 
 from mfa_audit.audit import report_on_recording
+from mfa_audit.memory import give_back
 from mfa_audit.reports import Report
 from mfa_audit.store.recorder import Recorder
 from mfa_audit.summary import Settings
 
 _LASTS: Final = 1.0  # seconds that a report is good for, at least
+_LARGE: Final = 0.1  # seconds; giving memory back takes some milliseconds, which a small report is not worth
 _SHARE: Final = 0.1  # of a processor may go into computing reports, however many ask
 
 
@@ -40,4 +42,8 @@ class LatestReport:
     def _compute(self) -> tuple[Report, float]:
         """The report and the seconds of this thread that it took, which other load does not lengthen."""
         started = time.thread_time()
-        return report_on_recording(self._recorder, self._settings), time.thread_time() - started
+        report = report_on_recording(self._recorder, self._settings)
+        cost = time.thread_time() - started
+        if cost > _LARGE:
+            give_back()
+        return report, cost

@@ -18,7 +18,7 @@ from mfa_audit.judging.verdicts import Caller, caller
 # Entra lets clocks differ by five minutes; Partner Center's own tolerance is not documented.
 LEEWAY: Final = 300.0
 # A token with its claims takes some 2 kB. A tool uses one an hour; reading one again costs 0.2 ms.
-MOST_TOKENS: Final = 5_000
+MOST_TOKENS: Final = 1_000
 MOST_CLIENTS: Final = 2_000
 
 _GUID: Final = re.compile(r"\s*\{?([0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})\}?\s*")

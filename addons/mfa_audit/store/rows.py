@@ -27,7 +27,7 @@ OTHER: Final = "(other)"
 SPOTS_PER_HOUR: Final = 500
 # Tokens with readable claims and a row of their own: those that can be judged anew.
 NOT_FOLDED: Final = f"claims <> '{{}}' AND key NOT LIKE '{OTHER}:%'"
-_REMEMBERED: Final = 10_000
+_REMEMBERED: Final = 5_000
 
 _INSERT_CALLS: Final = (
     "INSERT INTO calls (session_id, at, client_id, token_id, program_id, operation_id, status, flags,"
