@@ -78,11 +78,30 @@ def odd_values(token: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("breaks", [False, True], ids=["healthy", "with exceptions in judging and store"])
+def send_odd_calls(port: int, authority: Path, token: str) -> None:
+    """Odd forms of a token, and the token in every header that is kept."""
+    for value in odd_values(token):
+        connection = Connection(port, authority)
+        for extra in (
+            b"",
+            b"MS-PartnerCenter-Application: %b\r\nMS-SdkVersion: %b\r\n" % ((token.encode(),) * 2),
+        ):
+            lines = ["GET /v1/customers HTTP/1.1", f"Host: {connection.host}", f"User-Agent: {token}"]
+            lines += [f"Authorization: Bearer {value}", f"MS-RequestId: {token}"]
+            connection.tls.sendall("\r\n".join(lines).encode() + b"\r\n" + extra + b"\r\n")
+            connection.receive()
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("breaks", "detail"),
+    [(False, 0), (False, 4), (True, 0), (True, 4)],
+    ids=["healthy", "healthy, most detail", "with exceptions in judging and store", "with both"],
+)
 def test_no_file_holds_a_piece_of_a_token(
-    audit: Audit, upstream: list[str], database: Path, home: Path, tmp_path: Path, breaks: bool
+    audit: Audit, database: Path, home: Path, tmp_path: Path, breaks: bool, detail: int
 ) -> None:
-    """Odd tokens in every header that is kept: nothing written or said by us has 16 characters of one."""
+    """Nothing written or said by us has 16 characters of a token, whatever mitmdump itself is asked to print."""
     token = make_user_token("pwd", "mfa", uti="a-token-of-its-own")
     wanted = pieces(token)
     with StandIn() as standin:
@@ -105,7 +124,7 @@ def test_no_file_holds_a_piece_of_a_token(
                     *(str(Path(sys.executable).with_name("mitmdump")), "-v", "-s", str(script)),
                     *(
                         "--set",
-                        "flow_detail=0",
+                        f"flow_detail={detail}",
                         "--set",
                         f"mfa_audit_db={database}",
                         "--set",
@@ -118,23 +137,14 @@ def test_no_file_holds_a_piece_of_a_token(
                 env={**os.environ, "PYTHONUNBUFFERED": "1"},
             )
         wait_for(port)
-        for value in odd_values(token):
-            connection = Connection(port, conf / "mitmproxy-ca-cert.pem")
-            for extra in (
-                b"",
-                b"MS-PartnerCenter-Application: %b\r\nMS-SdkVersion: %b\r\n" % ((token.encode(),) * 2),
-            ):
-                lines = ["GET /v1/customers HTTP/1.1", f"Host: {connection.host}", f"User-Agent: {token}"]
-                lines += [f"Authorization: Bearer {value}", f"MS-RequestId: {token}"]
-                connection.tls.sendall("\r\n".join(lines).encode() + b"\r\n" + extra + b"\r\n")
-                connection.receive()
-            connection.close()
+        send_odd_calls(port, conf / "mitmproxy-ca-cert.pem", token)
         time.sleep(0.5)
         process.terminate()
         process.wait(20)
         said = log.read_text(errors="replace")
     assert query(database, "SELECT count(*) > 5 FROM calls") == [(1,)]
-    ours = "".join(line for line in said.splitlines(True) if "mfa" in line)
+    ours = "".join(line for line in said.splitlines(True) if "mfa-audit" in line)
+    assert "mfa-audit records to" in ours
     assert [] == found_in(ours.encode(), wanted)
     if breaks:
         assert ("judging-failed",) in query(database, "SELECT reason FROM tokens")

@@ -32,6 +32,7 @@ DEFAULT_PORT: Final = 8080
 _START_SECONDS: Final = 30
 
 # What mfa-audit decides itself, and which of its options to use instead.
+_SILENT: Final = "nothing of a call is printed here; use mitmdump -s addons/partner_center_mfa.py, which can"
 _RESERVED: Final = {
     "allow_hosts": "only Partner Center's hosts are opened; add an API host with --host",
     "confdir": "the certificate authority is mfa-audit's own",
@@ -43,6 +44,10 @@ _RESERVED: Final = {
     "mfa_audit_enforce": "use --enforce",
     "mfa_audit_users": "use --users",
     "mfa_audit_synchronous": "use --synchronous",
+    "dumper_default_contentview": _SILENT,
+    "dumper_filter": _SILENT,
+    "flow_detail": _SILENT,
+    "termlog_verbosity": _SILENT,
 }
 
 
