@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
@@ -151,15 +152,18 @@ def test_every_system_has_its_way(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and root's ways")
+@pytest.mark.parametrize(("who", "denied"), [("another", 1), ("the same", 0), ("root", 0)])
 def test_another_users_socket_is_denied(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, listener: int
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, listener: int, who: str, denied: int
 ) -> None:
-    """A socket that is there but whose process may not be looked into counts as denied."""
+    """A socket without a process to be seen was kept from us if it is another user's; else it was just closed."""
 
     def refuse(path: str) -> object:
         raise PermissionError(path)
 
+    user = {"another": os.geteuid() + 1, "the same": os.geteuid(), "root": 0}[who]
     monkeypatch.setattr("mfa_audit.programs.os.scandir", refuse)
+    monkeypatch.setattr("mfa_audit.programs.os.geteuid", lambda: user)
     found = Programs()
     with connected(tmp_path, listener) as [port]:
-        assert (None, 1) == (asyncio.run(found.find(port, listener)), found.denied)
+        assert (None, denied) == (asyncio.run(found.find(port, listener)), found.denied)

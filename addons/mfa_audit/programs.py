@@ -153,14 +153,18 @@ def _sockets_on_linux(
 ) -> Iterator[tuple[int | None, int, int]]:
     """psutil reads the whole table of sockets anew for each process, this once; see proc(5), /proc/net/tcp."""
     hexadecimal = "|".join(f"{port:04X}" for port in ports)
-    row = re.compile(rf"\d+: \w+:({hexadecimal}) \w+:(\w+) (\w+) \S+ \S+ \w+ +\d+ +\d+ (\d+) ")
+    row = re.compile(rf"\d+: \w+:({hexadecimal}) \w+:(\w+) (\w+) \S+ \S+ \w+ +(\d+) +\d+ (\d+) ")
     sockets: dict[str, tuple[int, int]] = {}  # by what a process's descriptor of it links to
+    others: set[str] = set()  # those of other users
+    me = os.geteuid()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(OSError):
-            for port, peer_port, state, inode in row.findall(Path(table).read_text()):
+            for port, peer_port, state, user, inode in row.findall(Path(table).read_text()):
                 # A closing socket without an inode is one whose process has gone.
                 if inode != "0" or state == _ESTABLISHED:
                     sockets[f"socket:[{inode}]"] = (int(port, 16), int(peer_port, 16))
+                    if me not in (0, int(user)):
+                        others.add(f"socket:[{inode}]")
     for pid in _in_turn(likely, everywhere):
         if not sockets:
             return
@@ -169,8 +173,8 @@ def _sockets_on_linux(
                 link = os.readlink(descriptor.path)  # noqa: PTH115 - some hundred of them
                 if link in sockets:
                     yield (pid, *sockets.pop(link))
-    if everywhere:
-        yield from ((None, *both) for both in sockets.values())
+    if everywhere:  # of what is left, ours were closed meanwhile
+        yield from ((None, *both) for socket, both in sockets.items() if socket in others)
 
 
 def _name_of_process(pid: int | None) -> tuple[str | None, bool]:

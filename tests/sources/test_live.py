@@ -3,46 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import copy
-import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
-from hypothesis.database import DirectoryBasedExampleDatabase
 from mitmproxy import http
 
-from mfa_audit.demonstration.sample_tokens import make_user_token
 from mfa_audit.judging.observations import Judge
 from mfa_audit.sources import live
 from mfa_audit.sources.live import PartnerCenterMfa
 from observed import query
+from odd_calls import ODD_CALLS, WHOLE, OddCall, jwt_of, play, read_corpus
 
-CORPUS = DirectoryBasedExampleDatabase(Path(__file__).parent / "corpus")
 Flows = Callable[..., http.HTTPFlow]
-
-
-def play(addon: PartnerCenterMfa, flow: http.HTTPFlow, *, hangs_up: bool = False) -> None:
-    """Give the flow to each hook in turn, as mitmproxy does; its state must be the same before and after each."""
-
-    async def go() -> None:
-        answer, flow.response = flow.response, None
-        for name in ("requestheaders", "request", "responseheaders", "error" if hangs_up else "response"):
-            if name == "responseheaders":
-                flow.response = answer
-            hook = getattr(addon, name, None)
-            before = copy.deepcopy(flow.get_state())
-            result = None if hook is None else hook(flow)
-            if isinstance(result, Awaitable):
-                await result
-            assert before == flow.get_state(), name
-
-    asyncio.run(go())
 
 
 @pytest.fixture
@@ -56,102 +32,43 @@ def addon(database: Path, mitmproxy_context: Any) -> Any:
     one.recorder.close()
 
 
-WHOLE = make_user_token("pwd", "mfa").encode()
-
-
-def jwt_of(payload: bytes) -> bytes:
-    return b".".join([WHOLE.split(b".")[0], base64.urlsafe_b64encode(payload).rstrip(b"="), b"c2ln" * 20])
-
-
-odd_json = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text() | st.integers(-(1 << 80), 1 << 80),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=8,
-)
-claims = st.dictionaries(
-    st.sampled_from(["aud", "iss", "amr", "appid", "oid", "scp", "exp", "iat", "idtyp", "upn", "tid", "ver", "roles"]),
-    odd_json,
-    max_size=8,
-)  # fmt: skip
-tokens = st.one_of(
-    st.binary(max_size=200),
-    st.just(WHOLE),
-    claims.map(lambda one: jwt_of(json.dumps(one).encode())),
-    st.binary(max_size=100).map(jwt_of),
-)
-authorizations = st.lists(
-    st.builds(
-        lambda scheme, token: scheme + token,
-        st.sampled_from([b"Bearer ", b"bearer  ", b"", b"PoP ", b"Basic ", b"Bearer"]),
-        tokens,
-    ),
-    max_size=3,
-)
-fields = st.lists(
-    st.tuples(
-        st.sampled_from(
-            [b"User-Agent", b"MS-PartnerCenter-Client", b"MS-PartnerCenter-Application", b"MS-SdkVersion",
-             b"MS-RequestId", b"MS-CorrelationId", b"X-Other", b"Content-Encoding", b"Content-Length"]
-        ),
-        st.binary(max_size=60),
-    ),
-    max_size=4,
-)  # fmt: skip
-answers = st.lists(
-    st.tuples(
-        st.sampled_from(
-            [b"isMfaCompliant", b"WWW-Authenticate", b"MS-RequestId", b"Content-Encoding", b"Content-Length"]
-        ),
-        st.binary(max_size=60),
-    ),
-    max_size=4,
-)
+def with_corpus(test: Callable[..., None]) -> Callable[..., None]:
+    """Try the saved calls too, each time."""
+    for call, _ in read_corpus():
+        test = example(call)(test)
+    return test
 
 
 @settings(
-    database=CORPUS,
     max_examples=250,
     deadline=None,
-    derandomize=False,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(
-    values=authorizations,
-    headers=fields,
-    answer=answers,
-    status=st.sampled_from([200, 401, 401, 403, 500, 101, 204]),
-    body=st.binary(max_size=100) | odd_json.map(lambda one: json.dumps(one).encode()),
-    path=st.text(st.characters(codec="latin-1", exclude_characters="\r\n"), max_size=40),
-    hangs_up=st.booleans(),
+@given(call=ODD_CALLS)
+@with_corpus
+@example(OddCall([b"Bearer " + WHOLE, b"Bearer other"], [], [], 401, b"\xff", "", False))
+@example(OddCall([b"Bearer \xff\xfe\x80"], [(b"User-Agent", b"\xff\xfe")], [], 200, b"", "", True))
+@example(
+    OddCall([b"Bearer " + jwt_of(b'{"exp": 1e999, "iat": %d}' % (1 << 70))], [], [], 200, b"", "", False)
 )
-@example([b"Bearer "], [], [], 200, b"", "", False)
-@example([b"Bearer " + WHOLE, b"Bearer other"], [], [], 401, b"\xff", "", False)
-@example([b"Bearer \xff\xfe\x80"], [(b"User-Agent", b"\xff\xfe")], [], 200, b"", "", True)
-@example([b"Bearer " + jwt_of(b"[1]")], [], [], 200, b"", "", False)
-@example([b"Bearer " + jwt_of(b'{"exp": 1e999, "iat": %d}' % (1 << 70))], [], [], 200, b"", "", False)
-@example([b"Bearer " + jwt_of(b'{"upn": "\\ud800"}')], [], [], 200, b"", "", False)
-@example([b"Bearer " + jwt_of(b"[" * 100_000)], [], [], 401, b"[" * 50_000, "", False)
-@example([b"Bearer " + WHOLE], [], [(b"Content-Encoding", b"gzip")], 401, b"not gzip", "%00/\x00", False)
-def test_whatever_comes_by_is_recorded_and_left_alone(
-    addon: PartnerCenterMfa,
-    flow_to: Flows,
-    values: list[bytes],
-    headers: list[tuple[bytes, bytes]],
-    answer: list[tuple[bytes, bytes]],
-    status: int,
-    body: bytes,
-    path: str,
-    hangs_up: bool,
-) -> None:
+@example(OddCall([b"Bearer " + jwt_of(b'{"upn": "\\ud800"}')], [], [], 200, b"", "", False))
+@example(OddCall([b"Bearer " + jwt_of(b"[" * 100_000)], [], [], 401, b"[" * 50_000, "", False))
+@example(
+    OddCall([b"Bearer " + WHOLE], [], [(b"Content-Encoding", b"gzip")], 401, b"not gzip", "%00/\x00", False)
+)
+def test_whatever_comes_by_is_recorded_and_left_alone(addon: PartnerCenterMfa, call: OddCall) -> None:
     """For any Authorization values, headers and answers the flow stays as it is, nothing is raised, none is lost."""
-    flow = flow_to(status=status, headers=[(b"Authorization", one) for one in values] + headers, body=body)
-    flow.request.path = "/v1/" + path
-    assert flow.response is not None
-    flow.response.headers = http.Headers(answer)
-    flow.response.data.content = body
-    play(addon, flow, hangs_up=hangs_up)
+    play(addon, call.flow(), hangs_up=call.hangs_up)
     assert addon.recorder is not None
     assert (0, 0) == (addon.failures, addon.recorder.lost)
+
+
+def test_saved_calls_are_judged_as_when_they_were_saved() -> None:
+    """The corpus has calls of many kinds, and the reason of each verdict is still the same."""
+    calls = read_corpus()
+    assert len({reason for _, reason in calls}) > 10
+    for call, reason in calls:
+        assert reason == call.reason(), call
 
 
 def test_all_of_them_are_in_the_database(addon: PartnerCenterMfa, flow_to: Flows, database: Path) -> None:
