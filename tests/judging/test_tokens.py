@@ -78,6 +78,9 @@ DEEP = b64(b'{"aud":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
         ([b"Bearer " + GOOD, GOOD], "v1.0", "mfa"),
         ([b"Bearer " + GOOD + b", Bearer " + GOOD], "v1.0", "mfa"),
         ([b"Bearer", b"Bearer " + GOOD], "v1.0", "mfa"),
+        # The same under two schemes: the first that we know counts, each time.
+        ([b"EwB4A8l6BAAU", b"Bearer EwB4A8l6BAAU", b"PoP EwB4A8l6BAAU"], "opaque", "opaque"),
+        ([b"PoP EwB4A8l6BAAU", b"Bearer EwB4A8l6BAAU"], "proof-of-possession", "proof-of-possession"),
         ([b"Bearer " + GOOD, b"Bearer " + OTHER], "malformed", "several-tokens"),
         ([b"Bearer " + GOOD + b", Bearer " + OTHER], "malformed", "several-tokens"),
         # Not a JWT.

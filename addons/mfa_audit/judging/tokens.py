@@ -127,16 +127,16 @@ FAILED: Final = unread(Form.MALFORMED, "judging-failed")
 
 def read(values: Sequence[Secret]) -> Token:
     """The Token in the Authorization values of one call; raises nothing, whatever the bytes."""
-    parts = {_unwrap(part) for value in values for part in _JOINED.split(value.reveal()[: LONGEST * 2])}
+    parts = [_unwrap(part) for value in values for part in _JOINED.split(value.reveal()[: LONGEST * 2])]
     if not parts:
         return NO_TOKEN
     if len(parts) > 1:
         # `Bearer` beside `Bearer <token>` is a client that set its header twice, and the same bare or with
         # a scheme is one token.
-        parts = {part for part in parts if part[1]} or {(None, b"")}
+        parts = [part for part in parts if part[1]] or [(None, b"")]
         if len({token for _, token in parts}) > 1:
             return SEVERAL
-    return _read(*next(iter(parts)))
+    return _read(*next((part for part in parts if part[0]), parts[0]))
 
 
 def _unwrap(value: bytes) -> tuple[str | None, bytes]:
