@@ -19,7 +19,9 @@ pytestmark = pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not on t
 
 
 @pytest.mark.parametrize(
-    "jumps", [(2 * HOUR, 0), (-2 * HOUR, 0), (-26 * HOUR, 26 * HOUR)], ids=["ahead and back", "back", "far"]
+    "jumps",
+    [(2 * HOUR, 0), (-2 * HOUR,), (-26 * HOUR, 26 * HOUR)],
+    ids=["ahead and back", "back", "far"],
 )
 def test_a_clock_that_jumps_loses_nothing(
     audit: Audit, upstream: list[str], database: Path, tmp_path: Path, with_mfa: str, jumps: tuple[int, ...]
@@ -49,15 +51,13 @@ def test_a_clock_that_jumps_loses_nothing(
     done = running.stop()
     assert slowest < 5
     calls = 5 * (1 + len(jumps))
-    report = json.loads(
-        audit.run("report", "--db", database, "--since", "all", "--format", "json").stdout
-    )
+    report = json.loads(audit.run("report", "--db", database, "--since", "all", "--format", "json").stdout)
     assert calls == report["totals"]["requests"]
     assert f"{calls} calls" in done.stderr
     times = {round((at / 1000 - time.time()) / HOUR) for (at,) in query(database, "SELECT at FROM calls")}
     assert {round(seconds / HOUR) for seconds in (0, *jumps)} == times
     assert 0 == report["recorder"]["lost"]
-    assert 0 <= report["recorder"]["recorded_seconds"] <= report["recorder"]["recorded_seconds"] + 60
+    assert 0 <= report["recorder"]["recorded_seconds"] <= 120
     assert [] == [gap for gap in report["recorder"]["gaps"] if gap["reason"] != "stopped"]
     assert [("stopped",)] == query(database, "SELECT ended_how FROM sessions")
     assert 0 == done.returncode
