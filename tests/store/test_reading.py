@@ -16,7 +16,7 @@ from mfa_audit.judging.verdicts import RULES_VERSION, Verdict
 from mfa_audit.reports import Period
 from mfa_audit.store import rows as rows_module
 from mfa_audit.store.copies import copy_database
-from mfa_audit.store.ledger import Ledger
+from mfa_audit.store.ledger import ClientUse, Ledger
 from mfa_audit.store.reading import read_ledger
 from mfa_audit.store.recording import Recording
 from mfa_audit.store.retention import Retention
@@ -53,6 +53,23 @@ def test_bounds_are_exact_to_the_millisecond(
         assert sum(low <= at < high for at in milliseconds) == requests(ledger)
         assert not ledger.rounded
         assert sum(at >= low for at in milliseconds) == requests(read_ledger(database, start=low / 1000))
+
+
+def test_a_token_of_several_sessions_counts_once(database: Path) -> None:
+    """Two recordings that saw the same two tokens, with other answers too, know of two tokens and all calls."""
+    secrets = [make_user_token("pwd", "mfa", uti=uti) for uti in "ab"]
+    for _ in range(3):
+        fill(database, [observe(token=secret) for secret in secrets * 2])
+    fill(database, [observe(token=secrets[0], status=500)])
+    ledger = read_ledger(database)
+    assert (2, 13) == (ledger.tokens, requests(ledger))
+    assert [(2, 12), (1, 1)] == [(one.use.tokens, one.use.requests) for one in by_requests(ledger)]
+    [tool] = report_on([database], Period(None, None)).tools
+    assert 13 == tool.requests
+
+
+def by_requests(ledger: Ledger) -> list[ClientUse]:
+    return sorted(ledger.uses, key=lambda one: -one.use.requests)
 
 
 def test_old_periods_are_rounded_outward_after_retention(database: Path) -> None:
