@@ -16,7 +16,6 @@ from mfa_audit import running
 from mfa_audit.audit import report_on_recording
 from mfa_audit.certificates import ensure
 from mfa_audit.commands import EXIT_INTERRUPTED, quiet_option
-from mfa_audit.commands.live_table import show
 from mfa_audit.commands.recording import RecordingOptions, recording_options, signals_to
 from mfa_audit.commands.terminal import print_report, say, wants_colour
 from mfa_audit.commands.watching import watch
@@ -132,7 +131,14 @@ async def _telling(latest: LatestReport, said: list[str], *, quiet: bool) -> Asy
     if quiet:
         yield
         return
-    telling = asyncio.create_task(show(latest, said) if wants_colour(sys.stderr) else watch(latest))
+    if wants_colour(sys.stderr):
+        from mfa_audit.commands.live_table import (
+            show,
+        )  # and rich, 2 MB that a proxy without a terminal can do without
+
+        telling = asyncio.create_task(show(latest, said))
+    else:
+        telling = asyncio.create_task(watch(latest))
     try:
         yield
     finally:
