@@ -14,6 +14,7 @@ from mfa_audit.judging.history import Use
 from mfa_audit.judging.tokens import NO_TOKEN, Form, User
 from mfa_audit.judging.verdicts import RULES_VERSION, Verdict, judge
 from mfa_audit.store import files, schema
+from mfa_audit.store.kinds import Kind, gather_kinds, read_each
 from mfa_audit.store.ledger import (
     ClientCount,
     ClientUse,
@@ -77,48 +78,7 @@ _TOTAL: Final = (
     # CROSS: SQLite is not to begin with the sessions, and to read all totals for each of them.
     " FROM totals CROSS JOIN temp.chosen ON chosen.id = session_id WHERE hour >= ? AND hour < ?"
 )
-# What the uses of one kind have in common: the tokens in it differ in nothing that judging looks at.
-_KIND: Final = (
-    "uses.client_id, uses.program_id, ifnull(tokens.user_id, 0), form, verdict, reason, imported,"
-    # Whether any was accepted, blocked and so on: one number is compared faster than five.
-    " (accepted > 0) << 4 | (blocked > 0) << 3 | (blocked_by_test > 0) << 2"
-    " | (server_compliant > 0) << 1 | (server_non_compliant > 0)"
-)
-_SUMS: Final = (
-    "calls",
-    "accepted",
-    "blocked",
-    "blocked_by_test",
-    "expired",
-    "server_compliant",
-    "server_non_compliant",
-)
 _FAR: Final = 1 << 60
-
-
-class _KindRow(NamedTuple):
-    """Uses of one kind: ids of rows, times in ms since 1970 (UTC), `token` the latest of `tokens`."""
-
-    client: int
-    program: int
-    user: int | None
-    form: str
-    verdict: str
-    reason: str
-    imported: int
-    token: int
-    tokens: int
-    issued: int
-    issued_last: int
-    first: int
-    last: int
-    calls: int
-    accepted: int
-    blocked: int
-    blocked_by_test: int
-    expired: int
-    server_compliant: int
-    server_non_compliant: int
 
 
 class _Reading:
@@ -271,58 +231,21 @@ class _Reading:
 
     def _uses(self) -> list[ClientUse]:
         """Uses by kind; but token by token where a program of a user used tokens both with and without MFA."""
-        kept: list[_KindRow] = []
-        for (_, program, user), group in self._by_tool(self._gather_kinds()).items():
+        kept: list[Kind] = []
+        for (_, program, user), group in self._by_tool(gather_kinds(self.connection, self._tokens)).items():
             if len({(row.verdict, row.blocked > 0, row.server_non_compliant > 0) for row in group}) == 1:
                 kept += group
             else:
-                kept += self._read_each(sorted({row.client for row in group}), program, user)
+                clients = sorted({row.client for row in group})
+                kept += read_each(self.connection, self._tokens, clients, program, user)
         claims = self._claims({row.token for row in kept})
         self._users = self._find_users({row.user for row in kept if row.user is not None})
         return [self._use(row, claims) for row in kept]
 
-    def _gather_kinds(self) -> list[_KindRow]:
-        # Into a table with a key, and not by GROUP BY, which would sort all uses: three fifths of the time and of the
-        # memory. They come by token, so that a token which another session used too is the one before.
-        self.connection.execute(
-            "CREATE TEMP TABLE kinds (client_id, program_id, user_id, form, verdict, reason, imported, flags,"
-            f" token_id, tokens, issued, issued_last, first, last, {', '.join(_SUMS)},"
-            " PRIMARY KEY (client_id, program_id, user_id, form, verdict, reason, imported, flags)) WITHOUT ROWID"
-        )
-        self.connection.execute(
-            f"INSERT INTO temp.kinds SELECT {_KIND}, token_id, 1, ifnull(issued, first), ifnull(issued, first),"  # noqa: S608
-            f" first, last, {', '.join(_SUMS)} FROM temp.uses CROSS JOIN {self._tokens} ON tokens.id = token_id"
-            " WHERE form <> 'none' ON CONFLICT DO UPDATE SET tokens = tokens + (token_id <> excluded.token_id),"
-            " token_id = excluded.token_id, issued = min(issued, excluded.issued),"
-            f" issued_last = max(issued_last, excluded.issued_last), {ADD_UP}"
-        )
-        return self._kind_rows(
-            "SELECT client_id, program_id, user_id, form, verdict, reason, imported, token_id, tokens,"  # noqa: S608
-            f" issued, issued_last, first, last, {', '.join(_SUMS)} FROM temp.kinds"
-        )
-
-    def _read_each(self, clients: Sequence[int], program: int, user: int | None) -> list[_KindRow]:
-        """The same token by token, for one user of one program of these clients."""
-        return self._kind_rows(
-            "SELECT client_id, program_id, ifnull(user_id, 0), form, verdict, reason, imported, token_id, 1,"  # noqa: S608
-            " min(ifnull(issued, first)), max(ifnull(issued, first)), min(first), max(last),"
-            f" {', '.join(f'sum({name})' for name in _SUMS)}"
-            f" FROM temp.uses JOIN {self._tokens} ON tokens.id = token_id WHERE form <> 'none'"
-            " AND client_id IN (SELECT value FROM json_each(?)) AND program_id = ? AND tokens.user_id IS ?"
-            f" GROUP BY token_id, {_KIND}",
-            json.dumps(clients),
-            program,
-            user,
-        )
-
-    def _kind_rows(self, query: str, *values: object) -> list[_KindRow]:
-        found = map(_KindRow._make, self.connection.execute(query, values))
-        return [row._replace(user=row.user or None) for row in found]
-
-    def _by_tool(self, rows: Sequence[_KindRow]) -> dict[tuple[Tool, int, int | None], list[_KindRow]]:
+    def _by_tool(self, rows: Sequence[Kind]) -> dict[tuple[Tool, int, int | None], list[Kind]]:
         """Rows by tool, program and user: what one verdict is passed on."""
         tools = {identifier: tool_of(client) for identifier, client in self._clients.items()}
-        groups: dict[tuple[Tool, int, int | None], list[_KindRow]] = {}
+        groups: dict[tuple[Tool, int, int | None], list[Kind]] = {}
         for row in rows:
             groups.setdefault((tools[row.client], row.program, row.user), []).append(row)
         return groups
@@ -341,7 +264,7 @@ class _Reading:
         )
         return {identifier: User(tenant, object_id, name) for identifier, tenant, object_id, name in found}
 
-    def _use(self, row: _KindRow, claims: Mapping[int, Mapping[str, Any]]) -> ClientUse:
+    def _use(self, row: Kind, claims: Mapping[int, Mapping[str, Any]]) -> ClientUse:
         return ClientUse(
             client=self._clients[row.client],
             program=self._programs[row.program],
