@@ -48,8 +48,8 @@ logger = logging.getLogger("mfa_audit")
 _REQUEST: Final = {name.encode(): field for name, field in REQUEST_HEADERS.items()}
 _RESPONSE: Final = {name.encode(): field for name, field in RESPONSE_HEADERS.items()}
 _HOSTS_REMEMBERED: Final = 1_000
-# Seconds that the first call of a connection waits, at most, for the name of its program: finding it takes some
-# 13 ms, counted from the CONNECT, so that a call over a real network has it long before its answer.
+# Seconds that a new connection waits, at most, for the name of its program, before its TLS begins and again before
+# its first answer. Finding it takes some 13 ms; a program that refuses our certificate may end right after that.
 _PROGRAM_PATIENCE: Final = 0.100
 
 
@@ -307,6 +307,11 @@ class PartnerCenterMfa:
             self._blindness.saw_hello(client.id)
         except Exception as error:
             self._fail(error)
+
+    async def tls_start_client(self, data: tls.TlsData) -> None:
+        program = self._blindness.program(data.context.client.id)
+        if program is not None and not program.done():
+            await asyncio.wait([program], timeout=_PROGRAM_PATIENCE)
 
     def tls_failed_client(self, data: tls.TlsData) -> None:
         # A client that refuses our certificate says so (a TLS alert). One that just hangs up may have changed its
