@@ -79,6 +79,40 @@ def test_only_on_a_terminal_that_can(
     assert "Token signatures were not checked." in rest
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a pseudo-terminal needs POSIX")
+def test_another_size_begins_anew(database: Path, upstream: list[str]) -> None:
+    """When the terminal's size changes it is cleared, and all that stands on it is said again in the new width."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    command = [*COMMAND, "proxy", "--db", str(database), "--listen", "127.0.0.1:0", *upstream]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    os.close(theirs)
+    try:
+        _read(ours, until=live_table.WAITING, seconds=30)
+        fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
+        said = _read(ours, until="No call yet. `mfa-audit env` in anothe\u2026", seconds=10)
+    finally:
+        process.send_signal(signal.SIGINT)
+        _read(ours, until="", seconds=30)
+        assert process.wait(30) == 0
+        os.close(ours)
+    _, cleared, after = said.partition("\x1b[2J")
+    assert cleared
+    assert "Recording to" in after
+    assert "Listening at" in after
+
+
 def _read(terminal: int, *, until: str, seconds: float) -> str:
     """What comes, until it holds a text, nothing more comes, or the time is over."""
     got = b""

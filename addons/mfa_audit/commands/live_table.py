@@ -48,12 +48,21 @@ async def show(latest: LatestReport, said: list[str]) -> None:
     `said` is what stands above it on the terminal, and is to stay in sight.
     """
     console = Console(file=sys.stderr)
+    while True:
+        await _show_at(console, latest, said)
+        # A terminal that was made narrower has broken every line anew, and the table cannot be found any more.
+        console.clear()
+        for text in said:
+            console.print(Text(text), soft_wrap=True)
+
+
+async def _show_at(console: Console, latest: LatestReport, said: list[str]) -> None:
+    """Show the report until the terminal has another size."""
+    size = console.size
+    above = sum(math.ceil(max(cell_len(text), 1) / size.width) for text in said)
+    room = min(max(size.height - above - 1, _LEAST), size.height - 1)
     with Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop") as live:
-        while True:
+        while console.size == size:
             with contextlib.suppress(AuditError):  # locked or gone for a moment: the recorder says so itself
-                report = await latest.read()
-                width, height = console.size
-                above = sum(math.ceil(max(cell_len(text), 1) / width) for text in said)
-                room = min(max(height - above - 1, _LEAST), height - 1)
-                live.update(Group(*lines(report, width, room)), refresh=True)
+                live.update(Group(*lines(await latest.read(), size.width, room)), refresh=True)
             await asyncio.sleep(_PAUSE)
