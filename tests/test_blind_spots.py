@@ -144,6 +144,23 @@ def test_a_broken_server(audit: Audit, upstream: list[str], database: Path, curl
     assert [(1,)] == query(database, "SELECT count(*) FROM calls")
 
 
+def test_a_server_out_of_reach(audit: Audit, database: Path, curl: str) -> None:
+    """Who asked for Partner Center and got no connection is named, with what to try, instead of "nothing was seen"."""
+    with socket.create_server(("127.0.0.1", 0)) as dead:
+        port = dead.getsockname()[1]
+    running = audit.start("proxy", "--db", database, "--listen", "127.0.0.1:0", "--host", "127.0.0.1")
+    running.wait_for("Listening at")
+    proxy = f"http://127.0.0.1:{running.wait_for_port()}"
+    done = subprocess.run(
+        [curl, "-sS", "-x", proxy, f"https://127.0.0.1:{port}/"], capture_output=True, check=False
+    )
+    assert b"502" in done.stderr
+    running.wait_for("--upstream")
+    assert "could not reach Partner Center" in running.stop().stderr
+    assert ["unreachable"] == [reason for reason, _, _ in not_audited(audit, database)]
+    assert 3 == audit.run("report", "--db", database).returncode
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="NO CHROMIUM ON THIS MACHINE")
 def test_a_healthy_chromium(start: Starter, audit: Audit, database: Path, tmp_path: Path) -> None:
     """A browser that trusts the proxy and shows a page of the API leaves no blind spot."""

@@ -88,7 +88,7 @@ class NotAudited:
     host: str
     user_agent: str | None
     program: str | None
-    reason: str  # certificate-refused, upstream-tls-failed, tunnelled, no-request
+    reason: str  # certificate-refused, upstream-tls-failed, tunnelled, no-request, unreachable
     count: int
     first_seen: datetime
     last_seen: datetime

@@ -17,7 +17,8 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
     "no TLS with the server": (["saw_bytes", "saw_hello", "failed_upstream"], ["upstream-tls-failed"]),
     "a request": (["saw_bytes", "saw_hello", "saw_request"], []),
     "a request after a failure upstream": (["failed_upstream", "saw_request"], []),
-    "no connection came about": (["forget"], []),
+    "no connection came about": (["failed_connect"], ["unreachable"]),
+    "no password for the proxy": (["forget"], []),
 }
 
 

@@ -44,6 +44,8 @@ class Watch:
                     found.append(
                         f"  It does not trust the proxy. {mend_refusal(unread.program, unread.user_agent)}"
                     )
+                if unread.reason == "unreachable":
+                    found.append("  Does this network ask for a proxy of its own? Name it with --upstream.")
         return found
 
 

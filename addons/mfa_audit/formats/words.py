@@ -51,6 +51,7 @@ _UNREADABLE: Final = {
     "upstream-tls-failed": "asked for a server whose TLS failed",
     "tunnelled": "was passed through unread",
     "no-request": "connected and asked for nothing",
+    "unreachable": "could not reach Partner Center through the proxy",
 }
 _LASTING: Final = frozenset({"proxy", "addon"})
 _OFF: Final = {

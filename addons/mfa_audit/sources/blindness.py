@@ -10,6 +10,7 @@ CERTIFICATE_REFUSED: Final = "certificate-refused"
 UPSTREAM_TLS_FAILED: Final = "upstream-tls-failed"
 TUNNELLED: Final = "tunnelled"
 NO_REQUEST: Final = "no-request"
+UNREACHABLE: Final = "unreachable"
 
 # Far more than a proxy has open at once; beyond it connections are not told apart, and none is kept.
 _OPEN_LIMIT: Final = 100_000
@@ -85,8 +86,12 @@ class Blindness:
         """TLS with the server failed."""
         self._set(identifier, UPSTREAM_TLS_FAILED)
 
+    def failed_connect(self, identifier: str) -> None:
+        """The server could not be reached, and the client was told so."""
+        self._set(identifier, UNREACHABLE)
+
     def forget(self, identifier: str) -> None:
-        """No connection came about."""
+        """The client was refused, by its own fault or ours: there was nothing to see."""
         self._open.pop(identifier, None)
 
     def close(self, identifier: str) -> None:

@@ -324,7 +324,10 @@ class PartnerCenterMfa:
         self._blindness.failed_upstream(data.context.client.id)
 
     def http_connect_error(self, flow: http.HTTPFlow) -> None:
-        self._blindness.forget(flow.client_conn.id)
+        if flow.response is not None and flow.response.status_code == 502:
+            self._blindness.failed_connect(flow.client_conn.id)
+        else:  # a client that has yet to give the proxy's password (407)
+            self._blindness.forget(flow.client_conn.id)
 
     def client_disconnected(self, client: connection.Client) -> None:
         try:

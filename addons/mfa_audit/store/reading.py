@@ -344,8 +344,8 @@ class _Reading:
                 "SELECT host, user_agent, program_id, reason, sum(count), min(first), max(last) FROM not_audited"
                 " JOIN temp.chosen ON chosen.id = session_id WHERE last >= ? AND first < ?"
                 # A healthy browser opens connections that it does not use; that its calls could be read shows that it
-                # takes our certificate.
-                " AND NOT (reason = 'no-request' AND EXISTS (SELECT 1 FROM temp.uses JOIN clients"
+                # takes our certificate. And who got through at another time was not kept from us by a lost network.
+                " AND NOT (reason IN ('no-request', 'unreachable') AND EXISTS (SELECT 1 FROM temp.uses JOIN clients"
                 " ON clients.id = uses.client_id WHERE uses.session_id = not_audited.session_id"
                 " AND (uses.program_id = not_audited.program_id AND uses.program_id <> 1"
                 " OR clients.user_agent = not_audited.user_agent)))"
