@@ -13,6 +13,7 @@ import pytest
 
 from mfa_audit.demonstration.sample_tokens import make_user_token
 from mfa_audit.judging.observations import Observation
+from mfa_audit.store import retention as retention_module
 from mfa_audit.store import rows
 from mfa_audit.store.leftovers import find_leftovers
 from mfa_audit.store.recorder import Recorder
@@ -89,6 +90,24 @@ def test_nothing_goes_while_its_totals_are_kept(database: Path) -> None:
     recording.close()
     assert_whole(database)
     assert before | {"sessions": 2} == count_rows(database)
+
+
+def test_a_clock_that_is_set_years_ahead_deletes_nothing(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is old by such a clock only stays; what is old by the time that really passed goes."""
+    fill(database, [observe_other(1, time.time()), observe_other(2, time.time())])
+    recording = Recording(database, Session("run", time.time()), "NORMAL")
+    for steady, left in ((0.0, 2), (99 * DAY, 1)):  # the call with the highest id always stays
+        start = retention_module.read_clocks()
+        retention = Retention()
+        clocks = (start[0] + 2_000 * DAY, start[1] + steady)
+        monkeypatch.setattr(retention_module, "read_clocks", lambda clocks=clocks: clocks)
+        while retention.is_due():
+            recording.delete_old(retention)
+        monkeypatch.undo()
+        assert left == query(database, "SELECT count(*) FROM calls")[0][0]
+    recording.close()
 
 
 def test_room_is_made_for_new_ones(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from mfa_audit.errors import AuditError
 from mfa_audit.store import files
 from mfa_audit.store.leftovers import Leftovers, find_leftovers
+from mfa_audit.store.sleep import read_clocks
 from mfa_audit.store.totals import DAY_MS, HOUR_MS
 
 _PAUSE: Final = 3600.0  # seconds between two rounds
 _RETRY: Final = 10.0  # seconds
+_CLOCK_TRUST: Final = 86_400.0  # seconds that the clock may be set ahead while we run
 # A step takes a few milliseconds and is a transaction of its own, and the writer looks for calls between two of
 # them: no call waits for a round.
 _STEP: Final = 300
@@ -70,6 +73,7 @@ class Retention:
 
     calls_days: int = 90
     totals_days: int = 400
+    _began: tuple[float, float] = field(default_factory=read_clocks)
     _next_round: float = 0.0
     _looked_at: int = -(1 << 60)
     _leaves_some: bool = False  # rows were deleted, so that others may have lost their last reference
@@ -94,7 +98,7 @@ class Retention:
         if not self.is_due():
             return False
         self._next_round = time.monotonic() + _RETRY  # should the database refuse
-        now = round(time.time() * 1000)
+        now = self._now()
         deleted = self._delete_calls(connection, now)
         for statement, unit in _DELETE_ALSO:
             gone = connection.execute(statement, [self._oldest_kept(now) // unit, _STEP]).rowcount
@@ -107,11 +111,21 @@ class Retention:
         """Find what `step` is to delete next besides old rows. From another thread than `step`'s. Raises AuditError."""
         if self._leaves_some and not self.is_due():
             self._leaves_some = False
-            oldest_kept = self._oldest_kept(round(time.time() * 1000))
+            oldest_kept = self._oldest_kept(self._now())
             before = files.identity(path)
-            found = files.read(path, lambda connection: find_leftovers(connection, oldest_kept))
+            try:
+                found = files.read(path, lambda connection: find_leftovers(connection, oldest_kept))
+            except AuditError:
+                self._leaves_some = True  # try again
+                raise
             if before == files.identity(path):
                 self._found_in, self._leftovers = before, found
+
+    def _now(self) -> int:
+        """The present time (ms since 1970, UTC), but no clock that was set years ahead for a moment: that would
+        make everything old."""
+        wall, steady = read_clocks()
+        return round(min(wall, self._began[0] + steady - self._began[1] + _CLOCK_TRUST) * 1000)
 
     def _oldest_kept(self, now: int) -> int:
         return now - self.totals_days * DAY_MS
