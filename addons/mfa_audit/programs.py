@@ -158,8 +158,10 @@ def _sockets_on_linux(
     others: set[str] = set()  # those of other users
     me = os.geteuid()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(OSError):
-            for port, peer_port, state, user, inode in row.findall(Path(table).read_text()):
+        # Line by line: it may be megabytes, and as one text it would leave the process larger by them.
+        with contextlib.suppress(OSError), Path(table).open() as lines:
+            for match in filter(None, map(row.search, lines)):
+                port, peer_port, state, user, inode = match.groups()
                 # A closing socket without an inode is one whose process has gone.
                 if inode != "0" or state == _ESTABLISHED:
                     sockets[f"socket:[{inode}]"] = (int(port, 16), int(peer_port, 16))

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import stat
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -269,38 +266,3 @@ def test_a_database_outside_the_profile_is_warned_of(tmp_path: Path, home: Path)
     assert [
         f"{tmp_path / 'audit.db'} lies outside your profile folder: check who can read that folder."
     ] == said
-
-
-def test_the_log_stays_short_under_writes_without_a_pause(
-    database: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """While another writes on and on, the write-ahead log is ended time and again, and nothing of it is lost."""
-    monkeypatch.setattr(files, "_LOG_LONG", 100_000)
-    monkeypatch.setattr(files, "_LOG_TOO_LONG", 400_000)
-    log = database.with_name("audit.db-wal")
-    enough = threading.Event()
-    written: list[int] = []
-
-    def write() -> None:
-        with closing(files.open_for_writing(database)) as connection:
-            while not enough.is_set():
-                written.append(len(written))
-                connection.execute(
-                    "INSERT INTO operations (name) VALUES (?)", [f"{len(written)} {'x' * 3000}"]
-                )
-
-    writer = threading.Thread(target=write)
-    writer.start()
-    ended = 0
-    deadline = time.monotonic() + 60
-    while (ended < 5 or len(written) < 2_000) and time.monotonic() < deadline:
-        time.sleep(0.01)
-        if log.exists():
-            before = log.stat().st_size
-            with suppress(sqlite3.OperationalError):  # the writer may be in the middle of a transaction
-                files.checkpoint(database)
-            ended += log.stat().st_size < before
-    enough.set()
-    writer.join()
-    assert ended >= 5
-    assert [(len(written),)] == query(database, "SELECT count(*) FROM operations")

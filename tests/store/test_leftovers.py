@@ -110,6 +110,22 @@ def test_a_clock_that_is_set_years_ahead_deletes_nothing(
     recording.close()
 
 
+def test_room_that_another_made_is_noticed(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recorder that folds looks now and then whether there is room again."""
+    monkeypatch.setitem(rows.LIMITS, "tokens", 20)
+    monkeypatch.setattr(rows, "_COUNTED_AGAIN", 5)
+    fill_long_ago(database, 20)
+    recording = Recording(database, Session("run", time.time()), "NORMAL")
+    recording.transact([observe_other(50, time.time())], [])
+    another = Recording(database, Session("run", time.time()), "NORMAL")
+    sweep(another)
+    another.close()
+    recording.transact([observe_other(number, time.time()) for number in range(51, 60)], [])
+    assert 5 == recording.rows.folded
+    recording.close()
+    assert_whole(database)
+
+
 def test_room_is_made_for_new_ones(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that was full of tokens gives new ones a row of their own again, also in a recording that goes on."""
     monkeypatch.setitem(rows.LIMITS, "tokens", 20)
@@ -123,6 +139,59 @@ def test_room_is_made_for_new_ones(database: Path, monkeypatch: pytest.MonkeyPat
     recording.close()
     assert_whole(database)
     assert 1 == query(database, "SELECT count(*) FROM tokens WHERE key NOT LIKE '(other)%'")[0][0]
+
+
+def test_nothing_goes_in_the_middle_of_a_round(database: Path) -> None:
+    """However often leftovers are looked for meanwhile, every reference leads to a row after each step."""
+    fill_long_ago(database, 1_500)
+    fill(database, [observe_other(2_000, time.time())])
+    recording = Recording(database, Session("run", time.time()), "NORMAL")
+    retention = Retention()
+    while retention.is_due():
+        recording.delete_old(retention)
+        retention.look_for_leftovers(database)
+        assert_whole(database)
+    recording.close()
+    assert 1 == count_rows(database)["tokens"]
+
+
+def test_what_calls_without_totals_use_stays(database: Path) -> None:
+    """Another recorder may keep totals for less long, and be in the middle of its round."""
+    fill_long_ago(database, 30)
+    fill(database, [observe_other(1_000, time.time())])
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("DELETE FROM totals WHERE hour < ?", [(LONG_AGO + DAY) // 3600])
+        connection.execute("UPDATE calls SET id = id + 100000 WHERE at > ?", [(LONG_AGO + DAY) * 1000])
+    with closing(sqlite3.connect(database)) as connection:
+        assert find_leftovers(connection, 0) is None
+
+
+def test_a_program_is_not_named_for_an_old_call(database: Path) -> None:
+    """Whose row may be about to go: the call keeps its unknown program."""
+    late = observe_other(1, time.time() - 60)._replace(program=None)
+    recording = Recording(database, Session("run", time.time()), "NORMAL")
+    recording.transact([late], [])
+    recording.transact([observe_other(2, time.time())], [])
+    recording.connection.execute("UPDATE calls SET id = 20000 WHERE id = (SELECT max(id) FROM calls)")
+    recording.transact([], [lambda rows: rows.name_program(late, "late.py")])
+    recording.close()
+    assert [("(not known)",), ("tool2.py",)] == query(
+        database, "SELECT program FROM calls_in_words ORDER BY id"
+    )
+
+
+def test_a_step_is_one_transaction(database: Path) -> None:
+    """Deleting 3,000 calls leaves a log of some pages a step, and not of some pages a call."""
+    fill(database, [observe(time.time() - 100 * DAY + number) for number in range(3_000)])
+    recording = Recording(database, Session("run", time.time()), "NORMAL")
+    log = database.with_name("audit.db-wal")
+    before = log.stat().st_size
+    retention = Retention()
+    while retention.is_due():
+        recording.delete_old(retention)
+    assert log.stat().st_size - before < 3_000_000
+    recording.close()
+    assert 1 == query(database, "SELECT count(*) FROM calls")[0][0]
 
 
 def test_what_is_used_again_meanwhile_stays(database: Path) -> None:

@@ -89,6 +89,16 @@ def test_old_periods_are_rounded_outward_after_retention(database: Path) -> None
     assert (1, False) == (requests(exact), exact.rounded)
 
 
+def test_a_first_hour_that_is_half_deleted_is_rounded_too(database: Path) -> None:
+    """All of a recording lies in one hour, of which only the last call is kept."""
+    old = datetime.now(UTC).timestamp() - 100 * 24 * HOUR
+    old -= old % HOUR
+    fill(database, [observe(old + second) for second in range(600, 900)])
+    purge(database)
+    ledger = read_ledger(database, start=old + 700, end=old + 800)
+    assert (300, True) == (requests(ledger), ledger.rounded)
+
+
 def purge(database: Path, **days: int) -> None:
     recording = Recording(database, Session("run", 0.0), "NORMAL")
     retention = Retention(**days)

@@ -28,10 +28,6 @@ Result = TypeVar("Result")
 Identity = tuple[int, int]  # what tells a file from another at the same path: device, file number
 
 _SMALLEST: Final = 512  # bytes of an SQLite database: one page
-# Bytes of a write-ahead log; and seconds that its end may wait for readers, while writers wait.
-_LOG_LONG: Final = 4_000_000
-_LOG_TOO_LONG: Final = 16_000_000
-_PATIENCE: Final = 0.02
 
 # The files that connections of this process are open to for writing.
 _written_here: Final[Counter[Identity]] = Counter()
@@ -186,22 +182,6 @@ def _is_quiet(path: Path) -> bool:
 def _state(path: Path) -> tuple[int, int, int, int]:
     status = path.stat()
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def checkpoint(path: Path) -> None:
-    """Move a write-ahead log of more than 4 MB into the file.
-
-    That waits for nobody, but as long as others write it never comes to the log's end, and the log grows. So one of
-    more than 16 MB is then ended, for which writers wait some milliseconds. Raises OSError, sqlite3.Error.
-    """
-    size = path.with_name(path.name + "-wal").stat().st_size
-    if size > _LOG_LONG:
-        uri = f"{path.absolute().as_uri()}?mode=rw"  # never makes a file
-        with closing(sqlite3.connect(uri, uri=True, timeout=_PATIENCE)) as connection:
-            connection.execute("PRAGMA wal_autocheckpoint = 0")
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            if size > _LOG_TOO_LONG:
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def backup(source: sqlite3.Connection, target: Path) -> None:

@@ -31,6 +31,8 @@ _CHUNK: Final = 200
 SAME_CALL_MS: Final = 2_000
 # Equals have the same millisecond, so they are close together in a file.
 _EQUALS: Final = 100_000
+# Seconds between two chunks while others write too.
+_TURN: Final = 0.02
 
 
 @dataclass(slots=True)
@@ -48,8 +50,10 @@ class Importer:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._connection = files.open_for_writing(path)
-        # Nobody waits for an import: let a recorder go first.
+        # Nobody waits for an import: let a recorder go first, and move the log into the file on the way.
         self._connection.execute("PRAGMA busy_timeout = 60000")
+        self._connection.execute("PRAGMA wal_autocheckpoint = 1000")
+        self._others = 0
         self._transact(lambda: rejudge(self._connection))
 
     def __enter__(self) -> Self:
@@ -189,6 +193,11 @@ class Importer:
                 raise
         except sqlite3.Error as error:
             raise files.unusable(self.path, error) from None
+        # SQLite's lock has no queue: who asks again at once gets it again, and a recorder would wait for long.
+        (others,) = self._connection.execute("PRAGMA data_version").fetchone()
+        if others != self._others:
+            self._others = others
+            time.sleep(_TURN)
 
 
 class _Matcher:

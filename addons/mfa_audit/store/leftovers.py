@@ -4,8 +4,8 @@ Which ones they are takes a pass over the totals, so that is found out on a conn
 thread that writes. When they are deleted, a moment later, only what was written meanwhile is looked at again; SQLite's
 own check of foreign keys would read all calls for each row.
 
-It rests on two facts of the tables: every call younger than the totals are kept is in them, and the highest id of a
-table is never deleted, so that no id is given twice and what came later has a higher one.
+It rests on two facts of the tables: every call is in the totals, but for those of which the totals are deleted already;
+and the highest id of a table is never deleted, so that no id is given twice and what came later has a higher one.
 """
 
 from __future__ import annotations
@@ -20,16 +20,17 @@ from mfa_audit.store import schema
 
 # What refers to another goes before that.
 _TABLES: Final = ("tokens", "clients", "tools", "users", "programs", "operations", "sessions")
-_ALSO_KEPT: Final = {
-    "programs": f"AND id <> {schema.UNKNOWN_PROGRAM_ID}",
-    "sessions": "AND last_beat < :oldest_kept",
-}
 _TOTALS: Final = ("totals", "operation_totals")
 # Row ids found at once.
 _MOST: Final = 20_000
 # Rows of a table that are looked at again though they were there before: a call's program may become known, or a
 # client's tool change, a moment after the row was written.
-_MARGIN: Final = 10_000
+RECENT: Final = 10_000
+# Calls that may have lost their totals: mostly none.
+_WITHOUT_TOTALS: Final = (
+    "at < 3600000 * (SELECT ifnull(min(hour) + 1, 1 << 40) FROM totals)"
+    " OR at < 86400000 * (SELECT ifnull(min(day) + 1, 1 << 35) FROM operation_totals)"
+)
 
 
 @dataclass(slots=True)
@@ -59,18 +60,21 @@ def find_leftovers(connection: sqlite3.Connection, oldest_kept: int) -> Leftover
 
     Reads for some tenths of a second in a large database. Raises sqlite3.Error.
     """
+    also_kept = {
+        "programs": f" AND id <> {schema.UNKNOWN_PROGRAM_ID}",
+        "sessions": f" AND last_beat < {oldest_kept}",
+    }
     for table in _TABLES:
         children = _children(connection, table)
-        recent = _conditions(connection, children, recent=True)
+        unless = also_kept.get(table, "") + _conditions(connection, children, recent=True)
         # All at once, as one value: each row fetched would be a turn at Python's interpreter lock.
         (found,) = connection.execute(
             f"SELECT json_group_array(id) FROM (SELECT id FROM {table}"  # noqa: S608
-            f" WHERE id < (SELECT max(id) FROM {table}) {_ALSO_KEPT.get(table, '')}"
-            f"{recent}{_conditions(connection, children, recent=False)} LIMIT {_MOST})",
-            {"oldest_kept": oldest_kept} if table == "sessions" else {},
+            f" WHERE id < (SELECT max(id) FROM {table})"
+            f"{unless}{_conditions(connection, children, recent=False)} LIMIT {_MOST})",
         ).fetchone()
         if ids := json.loads(found):
-            return Leftovers(table, ids, recent)
+            return Leftovers(table, ids, unless)
     return None
 
 
@@ -84,7 +88,7 @@ def _children(connection: sqlite3.Connection, table: str) -> Sequence[tuple[str,
 
 
 def _conditions(connection: sqlite3.Connection, children: Sequence[tuple[str, str]], *, recent: bool) -> str:
-    """That no row of these refers to `id`: none of the latest, or none of all but the calls."""
+    """That no row of these refers to `id`: none of the latest, or none of all but calls that are in the totals."""
     conditions = []
     for child, column in children:
         among = f"{column} IS NOT NULL"
@@ -92,8 +96,8 @@ def _conditions(connection: sqlite3.Connection, children: Sequence[tuple[str, st
             if child in _TOTALS:
                 continue  # no new row of theirs comes without a call
             (highest,) = connection.execute(f"SELECT ifnull(max(id), 0) FROM {child}").fetchone()  # noqa: S608
-            among += f" AND id > {highest - _MARGIN}"
+            among += f" AND id > {highest - RECENT}"
         elif child == "calls":
-            continue
+            among += f" AND ({_WITHOUT_TOTALS})"
         conditions.append(f" AND id NOT IN (SELECT {column} FROM {child} WHERE {among})")  # noqa: S608
     return "".join(conditions)

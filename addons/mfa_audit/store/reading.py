@@ -153,7 +153,7 @@ class _Reading:
         if oldest_hour is None:
             return
         complete_from = _FAR if oldest_call is None else self._first_complete_hour(oldest_call // HOUR_MS)
-        if oldest_call is not None and oldest_call // HOUR_MS == oldest_hour:
+        if complete_from == oldest_hour:
             return  # nothing has been deleted yet
         if self.from_ms is not None and self.from_ms % HOUR_MS and self.from_ms // HOUR_MS < complete_from:
             self.from_ms -= self.from_ms % HOUR_MS

@@ -24,6 +24,7 @@ from typing import Final, NamedTuple
 from mfa_audit.errors import AuditError
 from mfa_audit.judging.observations import Observation
 from mfa_audit.store import files
+from mfa_audit.store.checkpoints import Checkpointer
 from mfa_audit.store.recording import Note, Recording, insert_gap
 from mfa_audit.store.retention import Retention
 from mfa_audit.store.rows import Rows
@@ -383,14 +384,24 @@ class Recorder:
             self._sign(self._closing)
         except sqlite3.Error as error:
             self._say(f"the database {self.path} takes no rows ({error}); {self.lost} calls are lost")
+        self._keeper.join(1)  # so that ours is the last connection, which takes the log away
         recording.close()
 
     # -- in the keeper thread ---------------------------------------------------------------------------------
 
     def _keep_until_closed(self) -> None:
         """What takes time, apart from the writer: move the write-ahead log into the file, look for leftovers."""
+        checkpointer: Checkpointer | None = None
         while not self._closed.wait(_KEEP):
+            recording = self._recordings[-1]
             # The writer meets the same trouble and says so.
             with contextlib.suppress(OSError, sqlite3.Error, AuditError):
-                files.checkpoint(self.path)
-                self._retention.look_for_leftovers(self.path)
+                if checkpointer is None or checkpointer.file != recording.file:
+                    if checkpointer is not None:
+                        checkpointer.close()
+                    checkpointer = None
+                    checkpointer = Checkpointer(recording.path, recording.file)
+                checkpointer.run()
+                self._retention.look_for_leftovers(recording.path)
+        if checkpointer is not None:
+            checkpointer.close()

@@ -49,7 +49,7 @@ class Recording:
         connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
         self.connection = connection
         self.rows = Rows(connection, self._session_id)
-        self._file = files.identity(self.path)
+        self.file = files.identity(self.path)  # what is written to
         self._log = files.identity(self._beside("-wal"))
 
     def transact(self, observations: Sequence[Observation], notes: Sequence[Note]) -> None:
@@ -92,7 +92,7 @@ class Recording:
 
     def delete_old(self, retention: Retention) -> None:
         """Take the next step of retention, if one is due. Raises sqlite3.Error."""
-        if retention.step(self.connection, self._file):
+        if retention.step(self.connection, self.file):
             self.rows.forget()
 
     def close(self) -> None:
@@ -106,7 +106,7 @@ class Recording:
 
     def is_in_place(self) -> bool:
         """Whether the path still names the file that is written to."""
-        if files.identity(self.path) != self._file:
+        if files.identity(self.path) != self.file:
             return False
         self._log = files.identity(self._beside("-wal"))
         return True

@@ -17,7 +17,7 @@ from mfa_audit.store.totals import DAY_MS, HOUR_MS
 _PAUSE: Final = 3600.0  # seconds between two rounds
 _RETRY: Final = 10.0  # seconds
 _CLOCK_TRUST: Final = 86_400.0  # seconds that the clock may be set ahead while we run
-# A step takes a few milliseconds and is a transaction of its own, and the writer looks for calls between two of
+# A step takes about a millisecond and is a transaction of its own, and the writer looks for calls between two of
 # them: no call waits for a round.
 _STEP: Final = 300
 # Keys of tokens are scattered over their index: a page each.
@@ -34,7 +34,16 @@ _DELETE_IMPORTED: Final = (
     "DELETE FROM calls WHERE id IN (SELECT id FROM calls WHERE at < ? ORDER BY at LIMIT ?)"
     " AND id < (SELECT max(id) FROM calls)"
 )
-# What to delete, and with which unit of time (ms) each table counts.
+
+
+def _by_id(table: str, column: str) -> str:
+    return (
+        f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE {column} < ? LIMIT ?)"  # noqa: S608
+        f" AND id < (SELECT max(id) FROM {table})"
+    )
+
+
+# What to delete besides calls, and in which unit of time (ms) each table counts.
 _DELETE_ALSO: Final = (
     (
         "DELETE FROM totals WHERE (hour, session_id, client_id, token_id, program_id) IN"
@@ -47,23 +56,11 @@ _DELETE_ALSO: Final = (
         " WHERE day < ? LIMIT ?)",
         DAY_MS,
     ),
-    (
-        "DELETE FROM not_audited WHERE id IN (SELECT id FROM not_audited WHERE hour < ? LIMIT ?)",
-        HOUR_MS,
-    ),
-    ("DELETE FROM gaps WHERE id IN (SELECT id FROM gaps WHERE ended < ? LIMIT ?)", 1),
-    (
-        "DELETE FROM microsoft_requests WHERE id IN (SELECT id FROM microsoft_requests WHERE at < ? LIMIT ?)",
-        1,
-    ),
-    (
-        "DELETE FROM microsoft_adoption WHERE id IN (SELECT id FROM microsoft_adoption WHERE day < ? LIMIT ?)",
-        DAY_MS,
-    ),
-    (
-        "DELETE FROM microsoft_principals WHERE id IN (SELECT id FROM microsoft_principals WHERE at < ? LIMIT ?)",
-        1,
-    ),
+    (_by_id("not_audited", "hour"), HOUR_MS),
+    (_by_id("gaps", "ended"), 1),
+    (_by_id("microsoft_principals", "at"), 1),
+    (_by_id("microsoft_adoption", "day"), DAY_MS),
+    (_by_id("microsoft_requests", "at"), 1),
 )
 
 
@@ -76,6 +73,7 @@ class Retention:
     _began: tuple[float, float] = field(default_factory=read_clocks)
     _next_round: float = 0.0
     _looked_at: int = -(1 << 60)
+    _between_rounds: bool = False
     _leaves_some: bool = False  # rows were deleted, so that others may have lost their last reference
     _leftovers: Leftovers | None = None
     _found_in: files.Identity | None = None
@@ -97,19 +95,33 @@ class Retention:
             return True
         if not self.is_due():
             return False
+        self._between_rounds = False
         self._next_round = time.monotonic() + _RETRY  # should the database refuse
-        now = self._now()
-        deleted = self._delete_calls(connection, now)
-        for statement, unit in _DELETE_ALSO:
-            gone = connection.execute(statement, [self._oldest_kept(now) // unit, _STEP]).rowcount
-            deleted += gone
-            self._leaves_some = self._leaves_some or gone > 0
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            deleted = self._delete_old(connection, self._now())
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        self._between_rounds = not deleted
         self._next_round = 0.0 if deleted else time.monotonic() + _PAUSE
+        return False
+
+    def _delete_old(self, connection: sqlite3.Connection, now: int) -> bool:
+        """Delete a few rows of one table; False at the end of a round."""
+        if self._delete_calls(connection, now):
+            return True
+        for statement, unit in _DELETE_ALSO:
+            if connection.execute(statement, [self._oldest_kept(now) // unit, _STEP]).rowcount:
+                self._leaves_some = True
+                return True
         return False
 
     def look_for_leftovers(self, path: Path) -> None:
         """Find what `step` is to delete next besides old rows. From another thread than `step`'s. Raises AuditError."""
-        if self._leaves_some and not self.is_due():
+        if self._leaves_some and self._between_rounds:
             self._leaves_some = False
             oldest_kept = self._oldest_kept(self._now())
             before = files.identity(path)

@@ -17,6 +17,7 @@ from mfa_audit.judging.tokens import Token, User
 from mfa_audit.judging.verdicts import RULES_VERSION
 from mfa_audit.store import schema
 from mfa_audit.store.inserts import insert
+from mfa_audit.store.leftovers import RECENT
 from mfa_audit.store.totals import HOUR_MS, Call, Totals
 
 # How many different ones a database keeps apart. A caller that invents a new User-Agent, app id or path for
@@ -28,6 +29,7 @@ SPOTS_PER_HOUR: Final = 500
 # Tokens with readable claims and a row of their own: those that can be judged anew.
 NOT_FOLDED: Final = f"claims <> '{{}}' AND key NOT LIKE '{OTHER}:%'"
 _REMEMBERED: Final = 5_000
+_COUNTED_AGAIN: Final = 1_000  # folded rows
 
 _INSERT_CALLS: Final = (
     "INSERT INTO calls (session_id, at, client_id, token_id, program_id, operation_id, status, flags,"
@@ -69,13 +71,17 @@ class Rows:
         totals.write(self.connection)
 
     def name_program(self, seen: Observation, name: str) -> None:
-        """Give a stored call of an unknown program its program, which became known too late. Raises sqlite3.Error."""
+        """Give a stored call of an unknown program its program, which became known too late.
+
+        Only one of the latest calls, since only those are looked at again before a program is deleted. Raises
+        sqlite3.Error.
+        """
         call = self._ids_of(seen._replace(program=None))
         at, client, token, unknown, operation, _ = call
         found = self.connection.execute(
             "SELECT id FROM calls WHERE at = ? AND session_id = ? AND client_id = ? AND token_id = ?"
-            " AND program_id = ? AND operation_id = ? LIMIT 1",
-            [at, self.session_id, client, token, unknown, operation],
+            " AND program_id = ? AND operation_id = ? AND id > (SELECT max(id) FROM calls) - ? LIMIT 1",
+            [at, self.session_id, client, token, unknown, operation, RECENT],
         ).fetchone()
         if found is None:
             return
@@ -168,6 +174,8 @@ class Rows:
         if count < LIMITS[table]:
             return False
         self.folded += 1
+        if self.folded % _COUNTED_AGAIN == 0:  # another recorder may have made room
+            self._counts.clear()
         return True
 
     def _id(self, table: str, where: str, columns: dict[str, Any]) -> int | None:
