@@ -88,7 +88,9 @@ def fill(database: Path, calls: int, tokens: int) -> None:
             [
                 observe(
                     then + number / 100,
-                    token=make_user_token("pwd", uti=f"{number % tokens}", oid=f"{number % 500}", iat=1),
+                    token=make_user_token(
+                        "pwd", uti=f"{number % tokens}", oid=f"{number % 500}", iat=1, nbf=1, exp=2
+                    ),
                 )
                 for number in range(first, min(first + CHUNK, calls))
             ],
