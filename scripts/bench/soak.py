@@ -65,7 +65,11 @@ def main() -> None:
                 soak.lock(database, plan.lock)
         finally:
             process.terminate()
-            process.wait(30)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:  # bare mitmdump, after 2,000 open connections
+                process.kill()
+                print("It had to be killed.")
         if not plan.bare:
             soak.compare(database)
 
