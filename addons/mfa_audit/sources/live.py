@@ -309,9 +309,12 @@ class PartnerCenterMfa:
             self._fail(error)
 
     async def tls_start_client(self, data: tls.TlsData) -> None:
-        program = self._blindness.program(data.context.client.id)
-        if program is not None and not program.done():
-            await asyncio.wait([program], timeout=_PROGRAM_PATIENCE)
+        try:
+            program = self._blindness.program(data.context.client.id)
+            if program is not None and not program.done():
+                await asyncio.wait([program], timeout=_PROGRAM_PATIENCE)
+        except Exception as error:
+            self._fail(error)
 
     def tls_failed_client(self, data: tls.TlsData) -> None:
         # A client that refuses our certificate says so (a TLS alert). One that just hangs up may have changed its
