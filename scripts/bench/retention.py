@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import sqlite3
 import sys
 import tempfile
 import threading
 import time
-from contextlib import closing
 from pathlib import Path
 
 HERE = Path(__file__).resolve()
@@ -27,7 +25,7 @@ from mfa_audit.demonstration.sample_tokens import make_user_token  # noqa: E402
 from mfa_audit.demonstration.standin import StandIn  # noqa: E402
 from mfa_audit.store.recording import Recording  # noqa: E402
 from mfa_audit.store.sessions import Session  # noqa: E402
-from observed import observe  # noqa: E402
+from observed import observe, query  # noqa: E402
 from traffic import Load, percentile  # noqa: E402
 
 CHUNK = 1_000
@@ -71,9 +69,8 @@ def main() -> None:
                 f"p50 {percentile(times, 0.5) * 1000:.0f} ms, p99 {percentile(times, 0.99) * 1000:.0f} ms"
             )
         answered = len(during.answered) + len(after.answered)
-        with closing(sqlite3.connect(database)) as connection:
-            late, lost = connection.execute("SELECT late, lost FROM sessions ORDER BY id DESC").fetchone()
-            whole = not connection.execute("PRAGMA foreign_key_check").fetchall()
+        late, lost = query(database, "SELECT late, lost FROM sessions ORDER BY id DESC")[0]
+        whole = not query(database, "PRAGMA foreign_key_check")
         print(
             f"{answered:,} answered, {late} rows late, {lost} lost; every reference leads to a row: {whole}"
         )
@@ -101,8 +98,7 @@ def fill(database: Path, calls: int, tokens: int) -> None:
 
 
 def count(database: Path, table: str) -> int:
-    with closing(sqlite3.connect(database)) as connection:
-        return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+    return int(query(database, f"SELECT count(*) FROM {table}")[0][0])
 
 
 if __name__ == "__main__":

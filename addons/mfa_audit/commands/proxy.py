@@ -132,9 +132,8 @@ async def _telling(latest: LatestReport, said: list[str], *, quiet: bool) -> Asy
         yield
         return
     if wants_colour(sys.stderr):
-        from mfa_audit.commands.live_table import (
-            show,
-        )  # and rich, 2 MB that a proxy without a terminal can do without
+        # With rich, 2 MB that a proxy without a terminal can do without.
+        from mfa_audit.commands.live_table import show
 
         telling = asyncio.create_task(show(latest, said))
     else:

@@ -136,7 +136,7 @@ def read(path: Path, query: Callable[[sqlite3.Connection], Result]) -> Result:
         )
     try:
         _refuse_stub(path)
-        if _is_quiet(path) and not _written_here[_state(path)[:2]]:
+        if _is_quiet(path) and not _is_written_here(path):
             # Nobody writes, so the file alone is the whole truth. `immutable` keeps SQLite from leaving -wal and
             # -shm behind, which a mere reader of a WAL database otherwise does, and needs no right to write. But
             # it opens the file without SQLite's own care for the locks of this process.
@@ -162,7 +162,7 @@ def _query(path: Path, parameters: str, query: Callable[[sqlite3.Connection], Re
         version = _require_ours(connection, path, empty_is_ours=False)
         if version == schema.VERSION:
             connection.execute("PRAGMA temp_store = MEMORY")
-            if not _written_here[_state(path)[:2]]:  # a recorder lives long: SQLite's own 2 MB are enough
+            if not _is_written_here(path):  # a recorder lives long: SQLite's own 2 MB are enough
                 connection.execute("PRAGMA cache_size = -65536")
             connection.execute("BEGIN")  # all that is read is of one moment
             return query(connection)
@@ -172,6 +172,11 @@ def _query(path: Path, parameters: str, query: Callable[[sqlite3.Connection], Re
 
             migrate(copy)
             return query(copy)
+
+
+def _is_written_here(path: Path) -> bool:
+    file = identity(path)
+    return file is not None and _written_here[file] > 0
 
 
 def _is_quiet(path: Path) -> bool:

@@ -20,15 +20,6 @@ _KIND: Final = (
     " (accepted > 0) << 4 | (blocked > 0) << 3 | (blocked_by_test > 0) << 2"
     " | (server_compliant > 0) << 1 | (server_non_compliant > 0)"
 )
-_SUMS: Final = (
-    "calls",
-    "accepted",
-    "blocked",
-    "blocked_by_test",
-    "expired",
-    "server_compliant",
-    "server_non_compliant",
-)
 
 
 class Kind(NamedTuple):
@@ -54,6 +45,9 @@ class Kind(NamedTuple):
     expired: int
     server_compliant: int
     server_non_compliant: int
+
+
+_SUMS: Final = Kind._fields[Kind._fields.index("calls") :]
 
 
 def gather_kinds(connection: sqlite3.Connection, tokens: str) -> list[Kind]:

@@ -66,12 +66,21 @@ def find_leftovers(connection: sqlite3.Connection, oldest_kept: int) -> Leftover
     }
     for table in _TABLES:
         children = _children(connection, table)
-        unless = also_kept.get(table, "") + _conditions(connection, children, recent=True)
+        # No new row of totals comes without a call, and the calls themselves are in the totals.
+        unless = also_kept.get(table, "") + "".join(
+            _free_of(child, column, _recent(connection, child))
+            for child, column in children
+            if child not in _TOTALS
+        )
+        unused = "".join(
+            _free_of(child, column, _WITHOUT_TOTALS if child == "calls" else "TRUE")
+            for child, column in children
+        )
         # All at once, as one value: each row fetched would be a turn at Python's interpreter lock.
         (found,) = connection.execute(
             f"SELECT json_group_array(id) FROM (SELECT id FROM {table}"  # noqa: S608
             f" WHERE id < (SELECT max(id) FROM {table})"
-            f"{unless}{_conditions(connection, children, recent=False)} LIMIT {_MOST})",
+            f"{unless}{unused} LIMIT {_MOST})",
         ).fetchone()
         if ids := json.loads(found):
             return Leftovers(table, ids, unless)
@@ -87,17 +96,11 @@ def _children(connection: sqlite3.Connection, table: str) -> Sequence[tuple[str,
     ).fetchall()
 
 
-def _conditions(connection: sqlite3.Connection, children: Sequence[tuple[str, str]], *, recent: bool) -> str:
-    """That no row of these refers to `id`: none of the latest, or none of all but calls that are in the totals."""
-    conditions = []
-    for child, column in children:
-        among = f"{column} IS NOT NULL"
-        if recent:
-            if child in _TOTALS:
-                continue  # no new row of theirs comes without a call
-            (highest,) = connection.execute(f"SELECT ifnull(max(id), 0) FROM {child}").fetchone()  # noqa: S608
-            among += f" AND id > {highest - RECENT}"
-        elif child == "calls":
-            among += f" AND ({_WITHOUT_TOTALS})"
-        conditions.append(f" AND id NOT IN (SELECT {column} FROM {child} WHERE {among})")  # noqa: S608
-    return "".join(conditions)
+def _free_of(child: str, column: str, which: str = "TRUE") -> str:
+    """The condition that no row of `child`, or none of these, refers to `id`."""
+    return f" AND id NOT IN (SELECT {column} FROM {child} WHERE {column} IS NOT NULL AND ({which}))"  # noqa: S608
+
+
+def _recent(connection: sqlite3.Connection, table: str) -> str:
+    (highest,) = connection.execute(f"SELECT ifnull(max(id), 0) FROM {table}").fetchone()  # noqa: S608
+    return f"id > {highest - RECENT}"

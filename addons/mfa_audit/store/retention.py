@@ -75,23 +75,23 @@ class Retention:
     _looked_at: int = -(1 << 60)
     _between_rounds: bool = False
     _leaves_some: bool = False  # rows were deleted, so that others may have lost their last reference
-    _leftovers: Leftovers | None = None
-    _found_in: files.Identity | None = None
+    _found: tuple[files.Identity | None, Leftovers] | None = None  # the file, and what to delete in it
 
     def is_due(self) -> bool:
         """Whether `step` has something to do now."""
-        return self._leftovers is not None or time.monotonic() >= self._next_round
+        return self._found is not None or time.monotonic() >= self._next_round
 
     def step(self, connection: sqlite3.Connection, file: files.Identity | None) -> bool:
         """Delete a few rows of `file` if a round is due; once nothing is left, an hour passes. Raises sqlite3.Error.
 
         Returns whether ids that the caller may remember are gone.
         """
-        if self._leftovers is not None:
-            if self._found_in == file:
-                self._leftovers.delete_some(connection, _LEFTOVERS_STEP)
-            if self._found_in != file or not self._leftovers.ids:
-                self._leftovers, self._leaves_some = None, True
+        if self._found is not None:
+            found_in, leftovers = self._found
+            if found_in == file:
+                leftovers.delete_some(connection, _LEFTOVERS_STEP)
+            if found_in != file or not leftovers.ids:
+                self._found, self._leaves_some = None, True
             return True
         if not self.is_due():
             return False
@@ -130,8 +130,8 @@ class Retention:
             except AuditError:
                 self._leaves_some = True  # try again
                 raise
-            if before == files.identity(path):
-                self._found_in, self._leftovers = before, found
+            if found is not None and before == files.identity(path):
+                self._found = before, found
 
     def _now(self) -> int:
         """The present time (ms since 1970, UTC), but no clock that was set years ahead for a moment: that would
