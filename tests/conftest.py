@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from mitmproxy import http
-from mitmproxy.test import taddons, tflow
+from mitmproxy.test import taddons
 
-from clients import API, CLIENTS, is_here
+from clients import CLIENTS, is_here
+from live_flows import make_flow
 from mfa_audit.demonstration.sample_tokens import make_app_token, make_user_token
 from mfa_audit.demonstration.standin import StandIn
 from processes import COMMAND, Audit
@@ -104,7 +105,7 @@ def curl() -> str:
 def mitmproxy_context() -> Iterator[taddons.context]:
     """mitmproxy without a network: `.configure(addon, option=…)`, `.options`, `.cycle`.
 
-    Only here do tests touch `mitmproxy.test`, which promises no stability.
+    Of `mitmproxy.test`, which promises no stability, tests use this and a flow (live_flows.py).
     """
     with taddons.context() as context:
         yield context
@@ -116,26 +117,4 @@ def flow_to() -> Callable[..., http.HTTPFlow]:
 
     `headers` and `answer` are raw header fields of request and response; status None leaves it unanswered.
     """
-
-    def make(
-        url: str = f"{API}/v1/customers",
-        *,
-        method: str = "GET",
-        token: str | None = None,
-        headers: Sequence[tuple[bytes, bytes]] = (),
-        status: int | None = 200,
-        reason: str = "OK",
-        answer: Sequence[tuple[bytes, bytes]] = (),
-        body: bytes = b"{}",
-    ) -> http.HTTPFlow:
-        flow = tflow.tflow(live=True)
-        flow.request = http.Request.make(method, url)
-        authorization = [] if token is None else [(b"Authorization", b"Bearer " + token.encode())]
-        fields = [*flow.request.headers.fields, *authorization, *headers]
-        flow.request.headers = http.Headers(fields)
-        if status is not None:
-            flow.response = http.Response.make(status, body, http.Headers(answer))
-            flow.response.reason = reason
-        return flow
-
-    return make
+    return make_flow

@@ -5,22 +5,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import copy
 import json
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 from mitmproxy import http
-from mitmproxy.test import tflow
 
+from live_flows import make_flow
 from mfa_audit.demonstration.sample_tokens import make_user_token
 from mfa_audit.exchanges import Secret
 from mfa_audit.judging.observations import Judge
-from mfa_audit.sources.live import PartnerCenterMfa
 
 CORPUS = Path(__file__).parent / "corpus" / "odd_calls.jsonl"
 WHOLE = make_user_token("pwd", "mfa", iat=1_700_000_000, nbf=1_700_000_000, exp=4_000_000_000).encode()
@@ -39,12 +36,10 @@ class OddCall(NamedTuple):
 
     def flow(self) -> http.HTTPFlow:
         """A live flow of it, answered."""
-        flow = tflow.tflow(live=True)
-        flow.request = http.Request.make("GET", "https://api.partnercenter.microsoft.com/v1/")
         fields = [*((b"Authorization", one) for one in self.authorization), *self.headers]
-        flow.request.headers = http.Headers([*flow.request.headers.fields, *fields])
+        flow = make_flow(headers=fields, status=self.status)
+        assert flow.response is not None
         flow.request.path = "/v1/" + self.path
-        flow.response = http.Response.make(self.status)
         flow.response.headers = http.Headers(self.answer)
         flow.response.data.content = self.body
         return flow
@@ -53,24 +48,6 @@ class OddCall(NamedTuple):
         """The reason of the verdict on its token, or `none`."""
         secrets = tuple(Secret(one) for one in self.authorization)
         return Judge().read_token(secrets).reason if secrets else "none"
-
-
-def play(addon: PartnerCenterMfa, flow: http.HTTPFlow, *, hangs_up: bool = False) -> None:
-    """Give the flow to each hook in turn, as mitmproxy does; its state must be the same before and after each."""
-
-    async def go() -> None:
-        answer, flow.response = flow.response, None
-        for name in ("requestheaders", "request", "responseheaders", "error" if hangs_up else "response"):
-            if name == "responseheaders":
-                flow.response = answer
-            hook = getattr(addon, name, None)
-            before = copy.deepcopy(flow.get_state())
-            result = None if hook is None else hook(flow)
-            if isinstance(result, Awaitable):
-                await result
-            assert before == flow.get_state(), name
-
-    asyncio.run(go())
 
 
 def jwt_of(payload: bytes) -> bytes:

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -50,28 +52,13 @@ def test_only_on_a_terminal_that_can(
     database: Path, upstream: list[str], environment: dict[str, str], in_place: bool
 ) -> None:
     """In place where the terminal can move its cursor; with NO_COLOR and on a dumb one nothing moves it."""
-    import pty
-
-    ours, theirs = pty.openpty()
-    command = [*COMMAND, "proxy", "--db", str(database), "--listen", "127.0.0.1:0", *upstream]
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=theirs,
-        env={**os.environ, **environment},
-    )
-    os.close(theirs)
-    try:
+    with _on_terminal(database, upstream, environment) as (process, ours):
         said = _read(ours, until=live_table.WAITING if in_place else "Listening at", seconds=30)
         if not in_place:
             said += _read(ours, until=live_table.WAITING, seconds=2.5)
         process.send_signal(signal.SIGINT)
         rest = _read(ours, until="", seconds=30)
-    finally:
-        process.kill()
         assert process.wait(30) == 0
-        os.close(ours)
     assert in_place is ("\x1b[?25l" in said)
     assert in_place is (live_table.WAITING in said)
     if in_place:
@@ -82,35 +69,50 @@ def test_only_on_a_terminal_that_can(
 @pytest.mark.skipif(sys.platform == "win32", reason="a pseudo-terminal needs POSIX")
 def test_another_size_begins_anew(database: Path, upstream: list[str]) -> None:
     """When the terminal's size changes it is cleared, and all that stands on it is said again in the new width."""
-    import fcntl
-    import pty
-    import struct
-    import termios
-
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-    command = [*COMMAND, "proxy", "--db", str(database), "--listen", "127.0.0.1:0", *upstream]
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=theirs,
-        env={**os.environ, "TERM": "xterm"},
-    )
-    os.close(theirs)
-    try:
+    with _on_terminal(database, upstream, {"TERM": "xterm"}) as (process, ours):
+        _resize(ours, 100)
         _read(ours, until=live_table.WAITING, seconds=30)
-        fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
+        _resize(ours, 40)
         said = _read(ours, until="No call yet. `mfa-audit env` in anothe\u2026", seconds=10)
-    finally:
         process.send_signal(signal.SIGINT)
         _read(ours, until="", seconds=30)
         assert process.wait(30) == 0
-        os.close(ours)
     _, cleared, after = said.partition("\x1b[2J")
     assert cleared
     assert "Recording to" in after
     assert "Listening at" in after
+
+
+@contextmanager
+def _on_terminal(
+    database: Path, upstream: list[str], environment: dict[str, str]
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A proxy whose stderr is a terminal, and our side of that; it has ended when the context ends."""
+    import pty
+
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "proxy", "--db", str(database), "--listen", "127.0.0.1:0", *upstream],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+        env={**os.environ, **environment},
+    )
+    os.close(theirs)
+    try:
+        yield process, ours
+    finally:
+        process.kill()
+        process.wait(30)
+        os.close(ours)
+
+
+def _resize(side: int, width: int) -> None:
+    import fcntl
+    import struct
+    import termios
+
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
 
 
 def _read(terminal: int, *, until: str, seconds: float) -> str:

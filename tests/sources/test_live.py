@@ -12,11 +12,12 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from mitmproxy import http
 
+from live_flows import play
 from mfa_audit.judging.observations import Judge
 from mfa_audit.sources import live
 from mfa_audit.sources.live import PartnerCenterMfa
 from observed import query
-from odd_calls import ODD_CALLS, WHOLE, OddCall, jwt_of, play, read_corpus
+from odd_calls import ODD_CALLS, WHOLE, OddCall, jwt_of, read_corpus
 
 Flows = Callable[..., http.HTTPFlow]
 
