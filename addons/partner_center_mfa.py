@@ -1,5 +1,5 @@
 """The file for `mitmdump -s`. Any name here that equals a mitmproxy hook would be called: keep it at these."""
 
-from mfa_audit.sources.live import PartnerCenterMfa
+from mfa_audit.addon.live import PartnerCenterMfa
 
 addons = [PartnerCenterMfa()]

@@ -27,8 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from mfa_audit.demonstration.sample_tokens import make_user_token
-from mfa_audit.demonstration.standin import StandIn
+from mfa_audit.commands.demo.sample_tokens import make_user_token
+from mfa_audit.commands.demo.standin import StandIn
 
 HERE: Final = Path(__file__).resolve().parent
 GUIDE: Final = HERE.parent / "docs" / "clients.md"

@@ -24,12 +24,12 @@ from mitmproxy.test import taddons  # noqa: E402
 
 import mfa_audit  # noqa: E402
 from live_flows import play  # noqa: E402
+from mfa_audit.addon.live import PartnerCenterMfa  # noqa: E402
 from mfa_audit.judging.observations import Judge  # noqa: E402
-from mfa_audit.sources.live import PartnerCenterMfa  # noqa: E402
 from odd_calls import CORPUS, ODD_CALLS, OddCall, read_corpus, write_corpus  # noqa: E402
 
 PACKAGE = str(Path(mfa_audit.__file__).parent)
-WATCHED = (f"{PACKAGE}/judging", f"{PACKAGE}/sources/live.py", f"{PACKAGE}/sources/bodies.py")
+WATCHED = (f"{PACKAGE}/judging", f"{PACKAGE}/addon/live.py", f"{PACKAGE}/exchanges/bodies.py")
 
 
 def main() -> None:

@@ -18,9 +18,9 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from mfa_audit.audit import report_on
 from mfa_audit.formats import render
-from mfa_audit.reports import Period, Report
+from mfa_audit.reports.databases import report_on
+from mfa_audit.reports.model import Period, Report
 
 IMAGES: Final = Path(__file__).parents[1] / "docs" / "images"
 MACHINE: Final = "PC17"

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from mfa_audit.demonstration.sample_clients import NODE
+from mfa_audit.commands.demo.sample_clients import NODE
 
 API: Final = "https://api.partnercenter.microsoft.com"
 

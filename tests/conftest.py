@@ -13,8 +13,8 @@ from mitmproxy.test import taddons
 
 from clients import CLIENTS, is_here
 from live_flows import make_flow
-from mfa_audit.demonstration.sample_tokens import make_app_token, make_user_token
-from mfa_audit.demonstration.standin import StandIn
+from mfa_audit.commands.demo.sample_tokens import make_app_token, make_user_token
+from mfa_audit.commands.demo.standin import StandIn
 from processes import COMMAND, Audit
 
 # What a machine may have set for its own network, and what would lead a test to its user's files.

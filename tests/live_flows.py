@@ -10,7 +10,7 @@ from mitmproxy import http
 from mitmproxy.test import tflow
 
 from clients import API
-from mfa_audit.sources.live import PartnerCenterMfa
+from mfa_audit.addon.live import PartnerCenterMfa
 
 
 def make_flow(

@@ -9,10 +9,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from mfa_audit.demonstration.sample_tokens import make_user_token
-from mfa_audit.exchanges import Exchange, Secret
+from mfa_audit.commands.demo.sample_tokens import make_user_token
+from mfa_audit.exchanges.exchange import Exchange, Secret
 from mfa_audit.judging.observations import Judge, Observation
-from mfa_audit.store.recording import Recording
+from mfa_audit.store.session_writer import Recording
 from mfa_audit.store.sessions import Session
 
 HOST = "api.partnercenter.microsoft.com"

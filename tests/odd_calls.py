@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from mitmproxy import http
 
 from live_flows import make_flow
-from mfa_audit.demonstration.sample_tokens import make_user_token
-from mfa_audit.exchanges import Secret
+from mfa_audit.commands.demo.sample_tokens import make_user_token
+from mfa_audit.exchanges.exchange import Secret
 from mfa_audit.judging.observations import Judge
 
 CORPUS = Path(__file__).parent / "corpus" / "odd_calls.jsonl"

@@ -9,7 +9,17 @@ from typing import Any, Final
 from mfa_audit.judging.advice import Advice
 from mfa_audit.judging.history import Previously
 from mfa_audit.judging.verdicts import Answer, Verdict
-from mfa_audit.reports import Gap, NotAudited, Period, Recording, Report, Source, ToolRow, Totals, UserRow
+from mfa_audit.reports.model import (
+    Gap,
+    NotAudited,
+    Period,
+    Recording,
+    Report,
+    Source,
+    ToolRow,
+    Totals,
+    UserRow,
+)
 
 NOW: Final = datetime(2026, 11, 7, 11, 30, tzinfo=UTC)
 SECURE_APP_MODEL: Final = "https://learn.microsoft.com/partner-center/developer/enable-secure-app-model"

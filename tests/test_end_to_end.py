@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from clients import API
-from mfa_audit.demonstration.sample_tokens import make_app_token, make_user_token
-from mfa_audit.demonstration.standin import StandIn
+from mfa_audit.commands.demo.sample_tokens import make_app_token, make_user_token
+from mfa_audit.commands.demo.standin import StandIn
 from processes import Audit
 
 URL = f"{API}/v1/customers"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mfa_audit.demonstration import sample_clients
+from mfa_audit.commands.demo import sample_clients
 from processes import Audit
 
 ROOT = Path(__file__).parents[1]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfa_audit.formats import printable
+from mfa_audit import printable
 
 NOW = datetime(2026, 11, 7, 12, 0, tzinfo=UTC)
 

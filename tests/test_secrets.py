@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mfa_audit.demonstration.sample_tokens import make_user_token
-from mfa_audit.demonstration.standin import StandIn
+from mfa_audit.commands.demo.sample_tokens import make_user_token
+from mfa_audit.commands.demo.standin import StandIn
 from observed import query
 from processes import Audit
 from traffic import Connection
@@ -24,7 +24,7 @@ import sys
 sys.path.insert(0, {addons!r})
 from mfa_audit.judging import observations
 from mfa_audit.store.rows import Rows
-from mfa_audit.sources.live import PartnerCenterMfa
+from mfa_audit.addon.live import PartnerCenterMfa
 
 count = 0
 def sometimes(original):
@@ -109,7 +109,7 @@ def test_no_file_holds_a_piece_of_a_token(
         script.write_text(
             BREAKING.format(addons=str(Path(__file__).parents[1] / "addons"), token=token)
             if breaks
-            else "from mfa_audit.sources.live import PartnerCenterMfa\naddons = [PartnerCenterMfa()]\n"
+            else "from mfa_audit.addon.live import PartnerCenterMfa\naddons = [PartnerCenterMfa()]\n"
         )
         conf = tmp_path / "conf"
         options = [

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mfa_audit.demonstration.sample_tokens import make_user_token
+from mfa_audit.commands.demo.sample_tokens import make_user_token
 
 START = datetime(2026, 6, 1, tzinfo=UTC).timestamp()
 HOST = "api.partnercenter.microsoft.com"

@@ -27,10 +27,10 @@ import atexit, sys
 atexit.register(lambda: sys.stdout.write(f"{peak()}\\n"))
 """
 READERS = {
-    "mfa_audit.sources": """
+    "mfa_audit.captures": """
 from pathlib import Path
-from mfa_audit.sources import captures
-with captures.read(Path(sys.argv[1])) as capture:
+from mfa_audit.captures import recognition
+with recognition.read(Path(sys.argv[1])) as capture:
     assert sum(1 for _ in capture.exchanges) == int(sys.argv[2]), capture.remarks.skipped
 """,
     "mfa-audit import": """

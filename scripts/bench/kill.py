@@ -22,8 +22,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve()
 sys.path[:0] = [str(HERE.parents[2] / "tests")]
 
-from mfa_audit.demonstration.sample_tokens import make_user_token  # noqa: E402
-from mfa_audit.demonstration.standin import StandIn  # noqa: E402
+from mfa_audit.commands.demo.sample_tokens import make_user_token  # noqa: E402
+from mfa_audit.commands.demo.standin import StandIn  # noqa: E402
 from traffic import Load  # noqa: E402
 
 

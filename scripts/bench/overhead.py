@@ -28,8 +28,8 @@ from typing import Any
 
 import psutil
 
-from mfa_audit import certificates
-from mfa_audit.demonstration.sample_tokens import make_user_token
+from mfa_audit.commands.demo.sample_tokens import make_user_token
+from mfa_audit.machine import authorities
 
 HERE = Path(__file__).parent
 HOST = "api.partnercenter.microsoft.com"
@@ -67,8 +67,8 @@ class Bench:
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self.folder = folder
         self.started = 0
-        authority = certificates.create(folder / "ca")
-        upstream = certificates.create(folder / "upstream", ["127.0.0.1"])
+        authority = authorities.create(folder / "ca")
+        upstream = authorities.create(folder / "upstream", ["127.0.0.1"])
         pem = folder / "upstream.pem"
         pem.write_bytes(upstream.leaf(["127.0.0.1", HOST]))
         process = stack.enter_context(child([sys.executable, str(HERE / "upstream.py"), str(pem)], {}))

@@ -26,12 +26,12 @@ import uuid
 from hashlib import sha256
 from pathlib import Path
 
-from mfa_audit.demonstration.sample_tokens import make_user_token
-from mfa_audit.exchanges import Secret
+from mfa_audit.commands.demo.sample_tokens import make_user_token
+from mfa_audit.exchanges.exchange import Secret
 from mfa_audit.judging.clients import Client, client_of
 from mfa_audit.judging.observations import Observation
 from mfa_audit.judging.tokens import Token, read
-from mfa_audit.store.recording import Recording
+from mfa_audit.store.session_writer import Recording
 from mfa_audit.store.sessions import Session
 
 PERIOD = 35 * 24 * 3600.0

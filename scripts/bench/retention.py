@@ -21,9 +21,9 @@ sys.path[:0] = [str(HERE.parents[2] / "tests"), str(HERE.parent)]
 
 from kill import start  # noqa: E402
 
-from mfa_audit.demonstration.sample_tokens import make_user_token  # noqa: E402
-from mfa_audit.demonstration.standin import StandIn  # noqa: E402
-from mfa_audit.store.recording import Recording  # noqa: E402
+from mfa_audit.commands.demo.sample_tokens import make_user_token  # noqa: E402
+from mfa_audit.commands.demo.standin import StandIn  # noqa: E402
+from mfa_audit.store.session_writer import Recording  # noqa: E402
 from mfa_audit.store.sessions import Session  # noqa: E402
 from observed import observe, query  # noqa: E402
 from traffic import Load, percentile  # noqa: E402

@@ -28,8 +28,8 @@ sys.path[:0] = [str(HERE.parents[2] / "tests"), str(HERE.parent)]
 import psutil  # noqa: E402
 from kill import start  # noqa: E402
 
-from mfa_audit.demonstration.sample_tokens import make_user_token  # noqa: E402
-from mfa_audit.demonstration.standin import StandIn  # noqa: E402
+from mfa_audit.commands.demo.sample_tokens import make_user_token  # noqa: E402
+from mfa_audit.commands.demo.standin import StandIn  # noqa: E402
 from traffic import Connection, Load, percentile  # noqa: E402
 
 THREADS = 16

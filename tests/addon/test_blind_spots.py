@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from clients import API
-from mfa_audit.demonstration.standin import StandIn
+from mfa_audit.commands.demo.standin import StandIn
 from observed import query
 from processes import Audit, Running
 from traffic import HOST, Connection
@@ -222,7 +222,7 @@ def test_unloaded(upstream: list[str], audit: Audit, database: Path, tmp_path: P
     script = tmp_path / "script.py"
     good = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1] / 'addons')!r})\n"
-        "from mfa_audit.sources.live import PartnerCenterMfa\naddons = [PartnerCenterMfa()]\n"
+        "from mfa_audit.addon.live import PartnerCenterMfa\naddons = [PartnerCenterMfa()]\n"
     )
     script.write_text(good)
     mitmdump = Path(sys.executable).with_name("mitmdump")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfa_audit.command_lines import name_of
+from mfa_audit.addon.command_lines import name_of
 
 CASES = [
     # PowerShell

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mfa_audit.sources.blindness import Blindness
+from mfa_audit.addon.connections import Blindness
 
 CASES: dict[str, tuple[list[str], list[str]]] = {
     "nothing came": ([], ["no-request"]),

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, example, given, settings
 from mitmproxy import http
 
 from live_flows import play
+from mfa_audit.addon import live
+from mfa_audit.addon.live import PartnerCenterMfa
 from mfa_audit.judging.observations import Judge
-from mfa_audit.sources import live
-from mfa_audit.sources.live import PartnerCenterMfa
 from observed import query
 from odd_calls import ODD_CALLS, WHOLE, OddCall, jwt_of, read_corpus
 

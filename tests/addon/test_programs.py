@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mfa_audit import programs
-from mfa_audit.programs import Connection, Programs, look_up
+from mfa_audit.addon import programs
+from mfa_audit.addon.programs import Connection, Programs, look_up
 
 CLIENT = """
 import socket, sys
@@ -162,8 +162,8 @@ def test_another_users_socket_is_denied(
         raise PermissionError(path)
 
     user = {"another": os.geteuid() + 1, "the same": os.geteuid(), "root": 0}[who]
-    monkeypatch.setattr("mfa_audit.programs.os.scandir", refuse)
-    monkeypatch.setattr("mfa_audit.programs.os.geteuid", lambda: user)
+    monkeypatch.setattr("mfa_audit.addon.programs.os.scandir", refuse)
+    monkeypatch.setattr("mfa_audit.addon.programs.os.geteuid", lambda: user)
     found = Programs()
     with connected(tmp_path, listener) as [port]:
         assert (None, denied) == (asyncio.run(found.find(port, listener)), found.denied)

@@ -21,10 +21,10 @@ from mitmproxy.addons.savehar import SaveHar
 from mitmproxy.io import FlowWriter
 from mitmproxy.test import tflow
 
-from mfa_audit.demonstration.standin import StandIn
-from mfa_audit.exchanges import Exchange
-from mfa_audit.sources import captures
-from mfa_audit.sources.remarks import Remarks
+from mfa_audit.captures import recognition
+from mfa_audit.captures.remarks import Remarks
+from mfa_audit.commands.demo.standin import StandIn
+from mfa_audit.exchanges.exchange import Exchange
 
 HOST = "api.partnercenter.microsoft.com"
 AT = 1_780_000_000.125
@@ -200,15 +200,15 @@ def _crc_row(byte: int) -> int:
 
 def read(path: Path, *, now: float = NOW, password: bytes | None = None) -> tuple[list[Exchange], Remarks]:
     """All calls of a capture, and the remarks on it."""
-    with captures.read(path, lambda: password, now=now) as capture:
+    with recognition.read(path, lambda: password, now=now) as capture:
         return list(capture.exchanges), capture.remarks
 
 
 PEAK = """
 import sys
 from pathlib import Path
-from mfa_audit.sources import captures
-with captures.read(Path(sys.argv[1])) as capture:
+from mfa_audit.captures import recognition
+with recognition.read(Path(sys.argv[1])) as capture:
     calls = sum(1 for _ in capture.exchanges)
 status = Path("/proc/self/status")
 if status.exists():  # getrusage of Linux counts what the parent had before exec

@@ -15,10 +15,10 @@ from mitmproxy.test import tflow
 from mitmproxy.version import FLOW_FORMAT_VERSION
 from producers import AT, HOST, NOW, flow, peak_below, read, write_flows
 
-from mfa_audit.demonstration.standin import StandIn
-from mfa_audit.sources import flows, netstrings
-from mfa_audit.sources.calls import Reading, SkipError
-from mfa_audit.sources.remarks import Remarks
+from mfa_audit.captures import flows, netstrings
+from mfa_audit.captures.entries import Reading, SkipError
+from mfa_audit.captures.remarks import Remarks
+from mfa_audit.commands.demo.standin import StandIn
 
 
 def reading() -> Reading:

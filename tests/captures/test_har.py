@@ -31,8 +31,8 @@ from producers import (
     write_flows,
 )
 
-from mfa_audit.demonstration.standin import StandIn
-from mfa_audit.sources import captures
+from mfa_audit.captures import recognition
+from mfa_audit.commands.demo.standin import StandIn
 
 
 def read_bytes(tmp_path: Path, data: bytes) -> Any:
@@ -266,7 +266,7 @@ def test_names_the_producer(tmp_path: Path, creator: Any, browser: Any, expected
     """Creator and browser are told, wherever they stand in the file."""
     path = tmp_path / "a.har"
     path.write_text(json.dumps({"log": {"entries": [entry()], "creator": creator, "browser": browser}}))
-    with captures.read(path, now=NOW) as capture:
+    with recognition.read(path, now=NOW) as capture:
         list(capture.exchanges)
         assert expected == capture.producer
 
@@ -282,7 +282,7 @@ def test_damage_never_raises(tmp_path: Path, data: st.DataObject) -> None:
     )
     drop = data.draw(st.integers(0, 20))
     (tmp_path / "a.har").write_bytes(good[:position] + junk + good[position + drop :])
-    with contextlib.suppress(captures.NotACaptureError):
+    with contextlib.suppress(recognition.NotACaptureError):
         assert len(read(tmp_path / "a.har")[0]) <= 2
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from producers import AT, NOW
 
-from mfa_audit.sources import captures
-from mfa_audit.sources.microsoft import Adoption, PartnerRequest, Principal, Row
-from mfa_audit.sources.remarks import Remarks
+from mfa_audit.captures import recognition
+from mfa_audit.captures.microsoft_lists import Adoption, PartnerRequest, Principal, Row
+from mfa_audit.captures.remarks import Remarks
 
 APP = "14f38d7d-c4fc-448a-b2df-0fc60e75465a"
 REQUEST = {
@@ -47,8 +47,8 @@ ROWS: list[Row] = [
 def read_text(tmp_path: Path, text: str | bytes) -> tuple[list[Row], Remarks]:
     path = tmp_path / "list.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with captures.read(path, now=NOW) as capture:
-        assert captures.Format.MICROSOFT == capture.format
+    with recognition.read(path, now=NOW) as capture:
+        assert recognition.Format.MICROSOFT == capture.format
         return list(capture.rows), capture.remarks
 
 
@@ -137,5 +137,5 @@ def test_other_json_is_no_capture(tmp_path: Path, text: str) -> None:
     """JSON that is neither a HAR nor one of the lists says so."""
     path = tmp_path / "other.json"
     path.write_text(text)
-    with pytest.raises(captures.NotACaptureError, match="none of the captures"):
-        captures.read(path)
+    with pytest.raises(recognition.NotACaptureError, match="none of the captures"):
+        recognition.read(path)

@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 from producers import NOW, entry, flow, har, saz, session, write_flows
 
+from mfa_audit.captures import recognition
 from mfa_audit.errors import AuditError
-from mfa_audit.sources import captures
 
 COUNT = """
 import sys
-from mfa_audit.sources import captures
-with captures.read(None) as capture:
+from mfa_audit.captures import recognition
+with recognition.read(None) as capture:
     print(capture.format, sum(1 for _ in capture.exchanges), capture.sha256())
 """
 
@@ -39,7 +39,7 @@ def capture_file(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, P
 def test_content_tells_the_format(capture_file: tuple[str, Path]) -> None:
     """The name of a file says nothing; its SHA-256 is that of its bytes."""
     format_, path = capture_file
-    with captures.read(path, now=NOW) as capture:
+    with recognition.read(path, now=NOW) as capture:
         assert format_ in capture.format
         assert 1 == len(list(capture.exchanges))
         assert hashlib.sha256(path.read_bytes()).hexdigest() == capture.sha256()
@@ -69,15 +69,15 @@ def test_foreign_files_are_refused_with_a_sentence(tmp_path: Path, data: bytes) 
     path = tmp_path / "x"
     path.write_bytes(data)
     with pytest.raises(AuditError):
-        captures.read(path)
+        recognition.read(path)
 
 
 def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
     """A missing file and a folder are told in a sentence."""
     with pytest.raises(AuditError, match="cannot be read"):
-        captures.read(tmp_path / "nothing")
+        recognition.read(tmp_path / "nothing")
     with pytest.raises(AuditError, match="--recursive"):
-        captures.read(tmp_path)
+        recognition.read(tmp_path)
 
 
 def test_a_bomb_is_defused(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_bomb_is_defused(tmp_path: Path) -> None:
     for _ in range(400):
         data += machine.compress(b" " * 1_000_000)
     (tmp_path / "bomb.zhar").write_bytes(data + machine.flush())
-    with captures.read(tmp_path / "bomb.zhar") as capture, pytest.raises(AuditError, match="trap"):
+    with recognition.read(tmp_path / "bomb.zhar") as capture, pytest.raises(AuditError, match="trap"):
         list(capture.exchanges)
 
 
@@ -100,7 +100,7 @@ def test_a_bomb_in_a_zip_is_defused(tmp_path: Path) -> None:
         file.write(b'{"log": {"entries": [')
         for _ in range(400):
             file.write(b" " * 1_000_000)
-    with captures.read(tmp_path / "bomb.har.zip") as capture, pytest.raises(AuditError, match="trap"):
+    with recognition.read(tmp_path / "bomb.har.zip") as capture, pytest.raises(AuditError, match="trap"):
         list(capture.exchanges)
 
 
@@ -110,7 +110,7 @@ def test_a_flow_file_in_gzip(tmp_path: Path) -> None:
 
     path = tmp_path / "flows.gz"
     path.write_bytes(gzip.compress(write_flows(tmp_path / "f", [flow(), flow()]).read_bytes()))
-    with captures.read(path, now=NOW) as capture:
+    with recognition.read(path, now=NOW) as capture:
         assert 2 == len(list(capture.exchanges))
 
 
@@ -127,7 +127,7 @@ def test_each_producer_has_its_remedy(tmp_path: Path, creator: str, words: str) 
     """A capture without tokens says how this producer keeps them."""
     path = tmp_path / "a.har"
     path.write_bytes(har(entry(headers={}), creator={"name": creator, "version": "1"}))
-    with captures.read(path, now=NOW) as capture:
+    with recognition.read(path, now=NOW) as capture:
         list(capture.exchanges)
         assert words in capture.remedy()
 
@@ -135,10 +135,8 @@ def test_each_producer_has_its_remedy(tmp_path: Path, creator: str, words: str) 
 def test_reading_loads_no_mitmproxy(tmp_path: Path) -> None:
     """A flow file of the current format, like all others, is read without loading mitmproxy."""
     path = write_flows(tmp_path / "f", [flow()])
-    script = "import sys; from pathlib import Path; from mfa_audit.sources import captures\n"
-    script += (
-        "assert len(list(captures.read(Path(sys.argv[1])).exchanges)) == 1; print('mitmproxy' in sys.modules)"
-    )
+    script = "import sys; from pathlib import Path; from mfa_audit.captures import recognition\n"
+    script += "assert len(list(recognition.read(Path(sys.argv[1])).exchanges)) == 1; print('mitmproxy' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script, str(path)], capture_output=True, text=True, timeout=60, check=False
     )
@@ -154,7 +152,7 @@ def test_a_named_pipe(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_bytes, args=[har(entry(), entry())])
     writer.start()
-    with captures.read(pipe, now=NOW) as capture:
+    with recognition.read(pipe, now=NOW) as capture:
         assert 2 == len(list(capture.exchanges))
     writer.join()
 
@@ -162,13 +160,13 @@ def test_a_named_pipe(tmp_path: Path) -> None:
 def test_further_hosts_count(tmp_path: Path) -> None:
     """Hosts that the user adds are API hosts."""
     path = write_flows(tmp_path / "f", [flow(host="gateway.contoso.example")])
-    with captures.read(path, further=["gateway.contoso.example"], now=NOW) as capture:
+    with recognition.read(path, further=["gateway.contoso.example"], now=NOW) as capture:
         assert ["gateway.contoso.example"] == [one.host for one in capture.exchanges]
 
 
 def test_rewinding_reads_no_more_than_it_must() -> None:
     """`inflate` hands out no more than it is asked for."""
-    from mfa_audit.sources.tapes import inflate
+    from mfa_audit.captures.streams import inflate
 
     read = inflate(io.BytesIO(zlib.compress(b"a" * 1000)).read)
     assert [10, 990] == [len(read(10)), sum(len(piece) for piece in iter(lambda: read(100), b""))]

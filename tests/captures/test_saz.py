@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from producers import AT, HOST, REQUEST_ID, TOKEN, peak_below, read, saz, session
 
+from mfa_audit.captures import recognition
 from mfa_audit.errors import AuditError
-from mfa_audit.sources import captures
 
 
 def read_bytes(tmp_path: Path, data: bytes, **options: Any) -> Any:
@@ -196,5 +196,5 @@ def test_a_foreign_zip_is_no_capture(tmp_path: Path) -> None:
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("letter.txt", "dear")
     (tmp_path / "a.zip").write_bytes(buffer.getvalue())
-    with pytest.raises(captures.NotACaptureError, match="neither"):
-        captures.read(tmp_path / "a.zip")
+    with pytest.raises(recognition.NotACaptureError, match="neither"):
+        recognition.read(tmp_path / "a.zip")

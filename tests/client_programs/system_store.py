@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mfa_audit.environment import java, roots
+from mfa_audit.machine.environment import java, roots
 
 CA, PROXY, URL = sys.argv[1:]
 HOST = URL.split("/")[2]

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from mfa_audit import browsers
-from mfa_audit.browsers import Browser, Family
-from mfa_audit.demonstration.standin import StandIn
+from mfa_audit.commands.demo.standin import StandIn
 from mfa_audit.errors import AuditError
+from mfa_audit.machine import browsers
+from mfa_audit.machine.browsers import Browser, Family
 from processes import Audit
 
 API = "https://api.partnercenter.microsoft.com"

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from mfa_audit.commands.check import details, why
-from mfa_audit.demonstration.sample_tokens import make_app_token, make_user_token
-from mfa_audit.exchanges import Secret
+from mfa_audit.commands.demo.sample_tokens import make_app_token, make_user_token
+from mfa_audit.exchanges.exchange import Secret
 from mfa_audit.judging.tokens import read
 
 ADDONS = Path(__file__).parents[2] / "addons"

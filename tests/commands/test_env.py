@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from endpoints import Endpoint, Issuer, listening
-from mfa_audit import running
+from mfa_audit.machine import proxies
 
 API = "api.partnercenter.microsoft.com"
 
@@ -26,7 +26,7 @@ def proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]
     with listening({API: issuer.server(API)}) as endpoint:
         port = urlsplit(endpoint.url).port
         assert port is not None
-        with running.announce(
+        with proxies.announce(
             "127.0.0.1", port, authority=issuer.file("ca.pem"), database=tmp_path / "audit.db"
         ):
             yield endpoint
@@ -119,7 +119,7 @@ def test_bundles_go_with_the_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with listening({}) as endpoint:
         port = urlsplit(endpoint.url).port
         assert port is not None
-        with running.announce(
+        with proxies.announce(
             "127.0.0.1", port, authority=issuer.file("ca.pem"), database=tmp_path / "audit.db"
         ):
             shown = in_shell(

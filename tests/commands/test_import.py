@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mfa_audit.demonstration.sample_tokens import make_user_token
+from mfa_audit.commands.demo.sample_tokens import make_user_token
 from processes import Audit
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "sources"))

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from mfa_audit.demonstration.sample_tokens import make_user_token
-from mfa_audit.exchanges import Exchange, Secret
+from mfa_audit.commands.demo.sample_tokens import make_user_token
+from mfa_audit.exchanges.exchange import Exchange, Secret
 from mfa_audit.judging.observations import Judge
 from mfa_audit.store.recorder import Recorder
 from mfa_audit.store.sessions import Session

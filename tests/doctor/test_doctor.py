@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from endpoints import Endpoint, Issuer, listening
-from mfa_audit import certificates, folders, running
-from mfa_audit.checks import State, Surroundings, machine
-from mfa_audit.exchanges import API_HOSTS
+from mfa_audit.doctor import State, Surroundings, machine_checks
+from mfa_audit.exchanges.exchange import API_HOSTS
+from mfa_audit.machine import authorities, folders, proxies
 from processes import Audit
 
 API = API_HOSTS[0]
@@ -75,7 +75,7 @@ class Patient:
         port = urlsplit(self.endpoint.url).port
         assert port is not None
         self.stack.enter_context(
-            running.announce("127.0.0.1", port, authority=self.issuer.file("own.pem"), database=database)
+            proxies.announce("127.0.0.1", port, authority=self.issuer.file("own.pem"), database=database)
         )
 
 
@@ -114,17 +114,17 @@ def database_of_another_account(patient: Patient) -> None:
 
 
 def ended_authority(patient: Patient) -> None:
-    certificates.create(patient.authority, days=-1)
+    authorities.create(patient.authority, days=-1)
 
 
 def damaged_authority(patient: Patient) -> None:
-    certificates.create(patient.authority)
-    (patient.authority / certificates.PRIVATE_FILE).write_text("-----BEGIN NOTHING-----")
+    authorities.create(patient.authority)
+    (patient.authority / authorities.PRIVATE_FILE).write_text("-----BEGIN NOTHING-----")
 
 
 def key_for_all_to_read(patient: Patient) -> None:
-    certificates.create(patient.authority)
-    (patient.authority / certificates.PRIVATE_FILE).chmod(0o644)
+    authorities.create(patient.authority)
+    (patient.authority / authorities.PRIVATE_FILE).chmod(0o644)
 
 
 def earlier_authority_still_trusted(patient: Patient) -> None:
@@ -135,7 +135,7 @@ def earlier_authority_still_trusted(patient: Patient) -> None:
     subprocess.run(["certutil", "-N", "--empty-password", "-d", f"sql:{store}"], check=True)
     trust = ["mfa-audit", "trust", "--store", "chromium", "--quiet"]
     subprocess.run(trust, env=patient.variables, check=True, timeout=60)
-    certificates.create(patient.authority)
+    authorities.create(patient.authority)
 
 
 def variables_that_disagree(patient: Patient) -> None:
@@ -272,7 +272,7 @@ def test_finds_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     """A disk with less room than a recording needs is named."""
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**12, 10**12 - 10**6, 10**6))
-    found = machine.check_space(around(tmp_path / "audit.db"))
+    found = machine_checks.check_space(around(tmp_path / "audit.db"))
 
     assert (State.WRONG, True) == (found.state, "Only 1 MB" in found.sentence)
 
@@ -286,7 +286,7 @@ def test_finds_a_network_share(
     """A database on a network share is named, by the file system that is mounted nearest to it."""
     part = namedtuple("part", "mountpoint fstype")
     monkeypatch.setattr(
-        machine.psutil, "disk_partitions", lambda **_: [part("/", "ext4"), part(str(tmp_path), kind)]
+        machine_checks.psutil, "disk_partitions", lambda **_: [part("/", "ext4"), part(str(tmp_path), kind)]
     )
 
-    assert state is machine.check_database_place(around(tmp_path / "audit.db")).state
+    assert state is machine_checks.check_database_place(around(tmp_path / "audit.db")).state

@@ -8,15 +8,15 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from html_page.parser import HTMLParser
 
 import reports_samples as samples
 from browser import WHY_NOT, Browser
-from mfa_audit.formats import html, render
+from mfa_audit.formats import html_page, render
 
 ROOT = Path(__file__).parents[2]
 AXE = Path(os.environ.get("AXE_CORE") or ROOT / "node_modules" / "axe-core" / "axe.min.js")
@@ -122,8 +122,8 @@ def test_everything_about_a_tool_is_there() -> None:
 def test_elements_keep_their_ids() -> None:
     """A tool's id depends on what the tool is, neither on its place nor on its numbers."""
     one, two = samples.tool("one"), samples.tool("two")
-    before = html.render_main(samples.report(one, two))
-    after = html.render_main(samples.report(two, replace(one, requests=99)))
+    before = html_page.render_main(samples.report(one, two))
+    after = html_page.render_main(samples.report(two, replace(one, requests=99)))
     assert set(re.findall(r'id="tool-\w+"', before)) == set(re.findall(r'id="tool-\w+"', after))
     assert before.startswith('<main id="report">')
     assert after.rstrip().endswith("</main>")
@@ -132,7 +132,7 @@ def test_elements_keep_their_ids() -> None:
 def test_chart_shows_days_without_calls() -> None:
     """Days between the first and the last with calls have a place in the chart, and the highest is named."""
     tool = samples.tool("x", days=(("2026-11-01", 2), ("2026-11-04", 8)))
-    drawn = html.chart(tool, samples.NOW)
+    drawn = html_page.chart(tool, samples.NOW)
     assert drawn is not None
     assert [(bar.label, bar.requests, bar.height) for bar in drawn.bars] == [
         ("1 Nov", 2, 10.0),
@@ -141,7 +141,7 @@ def test_chart_shows_days_without_calls() -> None:
         ("4 Nov", 8, 40.0),
     ]
     assert drawn.highest.label == "4 Nov"
-    assert html.chart(samples.tool("x", days=()), samples.NOW) is None
+    assert html_page.chart(samples.tool("x", days=()), samples.NOW) is None
 
 
 @needs_chromium

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mfa_audit.demonstration.sample_tokens import make_user_token
-from mfa_audit.exchanges import Exchange, Secret
+from mfa_audit.commands.demo.sample_tokens import make_user_token
+from mfa_audit.exchanges.exchange import Exchange, Secret
 from mfa_audit.judging import observations, server, tokens
 from mfa_audit.judging.observations import Judge, Observation
 from mfa_audit.judging.people import Mode, People

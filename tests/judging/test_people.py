@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mfa_audit.demonstration.sample_tokens import TENANT, make_app_token, make_user_token
-from mfa_audit.exchanges import Secret
+from mfa_audit.commands.demo.sample_tokens import TENANT, make_app_token, make_user_token
+from mfa_audit.exchanges.exchange import Secret
 from mfa_audit.judging.people import IDENTIFYING, NAMES, Mode, People
 from mfa_audit.judging.tokens import User, read
 from mfa_audit.judging.verdicts import Form, judge

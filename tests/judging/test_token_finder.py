@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfa_audit.demonstration.sample_tokens import make_user_token
-from mfa_audit.judging.pasted import values_in
+from mfa_audit.commands.demo.sample_tokens import make_user_token
+from mfa_audit.judging.token_finder import values_in
 from mfa_audit.judging.tokens import read
 
 TOKEN = make_user_token("mfa")

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from mfa_audit.demonstration.sample_tokens import TENANT, make_app_token, make_user_token
-from mfa_audit.exchanges import Secret
+from mfa_audit.commands.demo.sample_tokens import TENANT, make_app_token, make_user_token
+from mfa_audit.exchanges.exchange import Secret
 from mfa_audit.judging.tokens import ALLOWED, GUESSABLE, NO_TOKEN, Form, Token, User, read
 from mfa_audit.judging.verdicts import REASONS, judge
 

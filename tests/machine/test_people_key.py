@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mfa_audit.errors import AuditError
-from mfa_audit.people_key import read_key
+from mfa_audit.machine.people_key import read_key
 
 
 def test_the_key_is_made_once(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from mfa_audit import running
 from mfa_audit.errors import AuditError
+from mfa_audit.machine import proxies
 
 
 @pytest.fixture
@@ -25,8 +25,8 @@ def listener() -> Iterator[socket.socket]:
 
 def announced(
     folder: Path, listener: socket.socket, host: str = "127.0.0.1"
-) -> AbstractContextManager[running.RunningProxy]:
-    return running.announce(
+) -> AbstractContextManager[proxies.RunningProxy]:
+    return proxies.announce(
         host,
         listener.getsockname()[1],
         authority=folder / "ca.pem",
@@ -39,7 +39,7 @@ def announced(
 def test_found_while_it_runs(tmp_path: Path, listener: socket.socket) -> None:
     """The record says all that was announced, is private, and goes with its folder when the proxy ends."""
     with announced(tmp_path, listener) as proxy:
-        assert proxy == running.find(folder=tmp_path / "running")
+        assert proxy == proxies.find(folder=tmp_path / "running")
         assert (os.getpid(), ("api.contoso.com",)) == (proxy.pid, proxy.hosts)
         assert f"http://127.0.0.1:{listener.getsockname()[1]}" == proxy.url
         modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "running").iterdir()}
@@ -53,7 +53,7 @@ def test_closed_port_is_stale(tmp_path: Path, listener: socket.socket) -> None:
     """A record whose port nobody answers is not found, and is cleared away."""
     with announced(tmp_path, listener):
         listener.close()
-        assert running.find(folder=tmp_path / "running") is None
+        assert proxies.find(folder=tmp_path / "running") is None
         assert [] == list((tmp_path / "running").iterdir())
 
 
@@ -62,7 +62,7 @@ def test_dead_process_is_stale(tmp_path: Path, listener: socket.socket) -> None:
     script = (
         "import os, sys; from pathlib import Path; from mfa_audit import running\n"
         "f = Path(sys.argv[1])\n"
-        "with running.announce('127.0.0.1', int(sys.argv[2]), authority=f, database=f, folder=f): os._exit(9)"
+        "with proxies.announce('127.0.0.1', int(sys.argv[2]), authority=f, database=f, folder=f): os._exit(9)"
     )
     port = str(listener.getsockname()[1])
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -71,7 +71,7 @@ def test_dead_process_is_stale(tmp_path: Path, listener: socket.socket) -> None:
     )
     assert 1 == len(list(tmp_path.glob("*.json")))
 
-    assert running.find(folder=tmp_path) is None
+    assert proxies.find(folder=tmp_path) is None
     assert [] == list(tmp_path.iterdir())
 
 
@@ -81,7 +81,7 @@ def test_reused_process_id_is_stale(tmp_path: Path, listener: socket.socket) -> 
         (record,) = (tmp_path / "running").glob("*.json")
         record.write_text(json.dumps({**json.loads(record.read_text()), "process_started": 12345.0}))
 
-        assert running.find(folder=tmp_path / "running") is None
+        assert proxies.find(folder=tmp_path / "running") is None
 
 
 def test_other_versions_records_are_left_alone(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_other_versions_records_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "1.json").write_text('{"schema_version": 99}')
     (tmp_path / "2.json").write_text("not JSON")
 
-    assert running.find(folder=tmp_path) is None
+    assert proxies.find(folder=tmp_path) is None
     assert {"1.json", "2.json"} == {path.name for path in tmp_path.iterdir()}
 
 
@@ -101,20 +101,20 @@ def test_latest_first_and_by_port(tmp_path: Path, listener: socket.socket) -> No
         announced(tmp_path, other) as second,
     ):
         folder = tmp_path / "running"
-        assert [second, first] == running.find_all(folder=folder)
-        assert first == running.find(first.port, folder=folder)
-        assert running.find(1, folder=folder) is None
+        assert [second, first] == proxies.find_all(folder=folder)
+        assert first == proxies.find(first.port, folder=folder)
+        assert proxies.find(1, folder=folder) is None
 
 
 def test_proxy_of_a_run_is_its_commands_alone(tmp_path: Path, listener: socket.socket) -> None:
     """A proxy of `run` is found by who has it as its proxy, and by nobody else."""
     folder, port = tmp_path / "running", listener.getsockname()[1]
-    with running.announce(
-        "127.0.0.1", port, authority=tmp_path, database=tmp_path, kind=running.RUN, folder=folder
+    with proxies.announce(
+        "127.0.0.1", port, authority=tmp_path, database=tmp_path, kind=proxies.RUN, folder=folder
     ) as own:
-        assert running.find(folder=folder) is None
-        assert running.find(port, folder=folder) is None
-        assert own == running.find(url=f"http://127.0.0.1:{port}", folder=folder)
+        assert proxies.find(folder=folder) is None
+        assert proxies.find(port, folder=folder) is None
+        assert own == proxies.find(url=f"http://127.0.0.1:{port}", folder=folder)
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from endpoints import Endpoint, Issuer, listening
-from mfa_audit.environment import java, roots
 from mfa_audit.errors import AuditError
-from mfa_audit.trust import Store, load_certificate, nss, systems
+from mfa_audit.machine.environment import java, roots
+from mfa_audit.machine.trust import Store, load_certificate, nss, systems
 
 API = "api.partnercenter.microsoft.com"
 CLIENTS = Path(__file__).parent / "client_programs"

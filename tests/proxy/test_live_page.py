@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mfa_audit.page import Content, Page, Part, Reply, Request
+from mfa_audit.proxy.live_page import Content, Page, Part, Reply, Request
 
 NAME = "mfa.audit"
 CONTENT = Content("<main>secret</main>", "default-src 'none'; frame-ancestors 'none'")

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from browser import WHY_NOT, Browser
-from mfa_audit.demonstration.sample_clients import write_script
-from mfa_audit.demonstration.standin import StandIn
+from mfa_audit.commands.demo.sample_clients import write_script
+from mfa_audit.commands.demo.standin import StandIn
 from processes import Audit, Running
 
 API = "https://api.partnercenter.microsoft.com"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mfa_audit.errors import AuditError
-from mfa_audit.upstream import Upstream, check_listening, check_mode, from_settings, parse
+from mfa_audit.proxy.upstream import Upstream, check_listening, check_mode, from_settings, parse
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from mfa_audit.coverage import cover
-from mfa_audit.reports import Period
+from mfa_audit.reports.gaps import cover
+from mfa_audit.reports.model import Period
 from mfa_audit.store.ledger import GapFacts, SessionFacts
 
 NOW = 1_000_000.0

@@ -13,7 +13,7 @@ import pytest
 from mfa_audit.errors import AuditError
 from mfa_audit.store import checkpoints, files
 from mfa_audit.store.checkpoints import Checkpointer
-from mfa_audit.store.copies import copy_database
+from mfa_audit.store.snapshot import copy_database
 from observed import fill, observe, query
 
 

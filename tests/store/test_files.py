@@ -15,10 +15,10 @@ import pytest
 
 from mfa_audit.errors import AuditError
 from mfa_audit.store import files, schema
-from mfa_audit.store.copies import copy_database
 from mfa_audit.store.reading import read_ledger
-from mfa_audit.store.recording import Recording
+from mfa_audit.store.session_writer import Recording
 from mfa_audit.store.sessions import Session
+from mfa_audit.store.snapshot import copy_database
 from observed import fill, observe, query
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX modes")

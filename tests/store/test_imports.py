@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from mfa_audit.demonstration.sample_tokens import make_user_token
-from mfa_audit.exchanges import Exchange, Secret
+from mfa_audit.commands.demo.sample_tokens import make_user_token
+from mfa_audit.exchanges.exchange import Exchange, Secret
 from mfa_audit.judging.observations import Judge, Observation
 from mfa_audit.judging.tokens import User
 from mfa_audit.store import files

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from mfa_audit.demonstration.sample_tokens import make_user_token
+from mfa_audit.commands.demo.sample_tokens import make_user_token
 from mfa_audit.judging.observations import Observation
 from mfa_audit.store import retention as retention_module
 from mfa_audit.store import rows
-from mfa_audit.store.leftovers import find_leftovers
+from mfa_audit.store.orphans import find_leftovers
 from mfa_audit.store.recorder import Recorder
-from mfa_audit.store.recording import Recording
 from mfa_audit.store.retention import Retention
+from mfa_audit.store.session_writer import Recording
 from mfa_audit.store.sessions import Session
 from observed import fill, observe, query
 

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from mfa_audit.audit import report_on
-from mfa_audit.demonstration.sample_tokens import make_user_token
+from mfa_audit.commands.demo.sample_tokens import make_user_token
 from mfa_audit.judging.clients import client_of
 from mfa_audit.judging.verdicts import RULES_VERSION, Verdict
-from mfa_audit.reports import Period
+from mfa_audit.reports.databases import report_on
+from mfa_audit.reports.model import Period
 from mfa_audit.store import rows as rows_module
-from mfa_audit.store.copies import copy_database
 from mfa_audit.store.ledger import ClientUse, Ledger
 from mfa_audit.store.reading import read_ledger
-from mfa_audit.store.recording import Recording
 from mfa_audit.store.retention import Retention
+from mfa_audit.store.session_writer import Recording
 from mfa_audit.store.sessions import Session
+from mfa_audit.store.snapshot import copy_database
 from observed import fill, observe, query
 
 HOUR = 3600.0

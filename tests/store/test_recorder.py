@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from mfa_audit.audit import report_on, report_on_recording
 from mfa_audit.judging.observations import Observation
 from mfa_audit.judging.verdicts import Answer
-from mfa_audit.reports import Period
+from mfa_audit.reports.databases import report_on, report_on_recording
+from mfa_audit.reports.model import Period
 from mfa_audit.store import recorder as recorder_module
 from mfa_audit.store.reading import read_ledger
 from mfa_audit.store.recorder import Recorder

@@ -19,8 +19,13 @@ from mitmproxy import connection, ctx, exceptions, http, tls
 from mitmproxy.addonmanager import Loader
 from mitmproxy.proxy import layer
 
+from mfa_audit.addon.connections import Blindness
+from mfa_audit.addon.options import RECORDING_OPTIONS, TESTS, add_options
+from mfa_audit.addon.programs import Programs
+from mfa_audit.captures.entries import decode_text
 from mfa_audit.errors import AuditError
-from mfa_audit.exchanges import (
+from mfa_audit.exchanges.bodies import BODY_LIMIT, decode
+from mfa_audit.exchanges.exchange import (
     HOST_NAME,
     REQUEST_HEADERS,
     RESPONSE_HEADERS,
@@ -28,16 +33,11 @@ from mfa_audit.exchanges import (
     Secret,
     is_api_host,
 )
-from mfa_audit.folders import default_database
 from mfa_audit.judging.clients import client_of
 from mfa_audit.judging.observations import Judge, Observation
 from mfa_audit.judging.people import Mode
-from mfa_audit.people_key import people_for
-from mfa_audit.programs import Programs
-from mfa_audit.sources.blindness import Blindness
-from mfa_audit.sources.bodies import BODY_LIMIT, decode
-from mfa_audit.sources.calls import decode_text
-from mfa_audit.sources.options import RECORDING_OPTIONS, TESTS, add_options
+from mfa_audit.machine.folders import default_database
+from mfa_audit.machine.people_key import people_for
 from mfa_audit.store.files import warn_if_shared
 from mfa_audit.store.recorder import Recorder
 from mfa_audit.store.retention import Retention

@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 
 import psutil
 
-from mfa_audit.command_lines import name_of
-from mfa_audit.formats.printable import line
+from mfa_audit.addon.command_lines import name_of
+from mfa_audit.printable import line
 
 # Connections that wait to be looked up; further ones stay unknown. One look takes them all at once.
 PENDING_LIMIT: Final = 1000

@@ -1,1 +1,1 @@
-"""Where Exchanges come from: live traffic and captures."""
+"""Captures and Microsoft's lists: recognised by content, read bounded, brought into the database."""

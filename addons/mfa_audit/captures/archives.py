@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, Final
 
+from mfa_audit.captures.entries import SkipError
+from mfa_audit.captures.remarks import Remarks
+from mfa_audit.captures.streams import GROWS, HARMLESS, MOST_GROWTH, Tape
 from mfa_audit.errors import AuditError
-from mfa_audit.formats.printable import line
-from mfa_audit.sources.calls import SkipError
-from mfa_audit.sources.remarks import Remarks
-from mfa_audit.sources.tapes import GROWS, HARMLESS, MOST_GROWTH, Tape
+from mfa_audit.printable import line
 
 MANY_MEMBERS: Final = 100_000
 # Python's table of members takes some 500 bytes for each.

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
-from mfa_audit.exchanges import (
+from mfa_audit.captures.remarks import Remarks
+from mfa_audit.exchanges.exchange import (
     REQUEST_HEADERS,
     RESPONSE_HEADERS,
     Exchange,
@@ -17,7 +18,6 @@ from mfa_audit.exchanges import (
     read_authorization,
     read_headers,
 )
-from mfa_audit.sources.remarks import Remarks
 
 # Servers and clients refuse requests of more than 100 to 1,000 fields: more is no call to anybody.
 HEADER_FIELDS: Final = 10_000

@@ -13,10 +13,11 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from mfa_audit.exchanges import Exchange
-from mfa_audit.sources import bodies, calls, netstrings
-from mfa_audit.sources.calls import Answer, Reading, Request, SkipError
-from mfa_audit.sources.tapes import Tape
+from mfa_audit.captures import entries, netstrings
+from mfa_audit.captures.entries import Answer, Reading, Request, SkipError
+from mfa_audit.captures.streams import Tape
+from mfa_audit.exchanges import bodies
+from mfa_audit.exchanges.exchange import Exchange
 
 # mitmproxy's FLOW_FORMAT_VERSION since 10.1, which the short way knows; a test compares.
 CURRENT: Final = 21
@@ -100,7 +101,7 @@ def read_current(record: bytes, reading: Reading, place: str) -> Exchange | None
 
 
 def _read_fields(record: bytes, headers: netstrings.Slot) -> list[tuple[str, str]]:
-    return netstrings.read_pairs(record, headers, calls.WANTED, calls.HEADER_FIELDS)
+    return netstrings.read_pairs(record, headers, entries.WANTED, entries.HEADER_FIELDS)
 
 
 def read_by_mitmproxy(record: bytes, reading: Reading, place: str) -> Exchange | None:
@@ -129,7 +130,7 @@ def _convert(flow: Any, reading: Reading, place: str) -> Exchange | None:
     """
     data = flow.request.data
     own = _choose_time(data.timestamp_start, flow.timestamp_created)
-    method, path, authority = map(calls.decode_text, (data.method, data.path, data.authority))
+    method, path, authority = map(entries.decode_text, (data.method, data.path, data.authority))
     request = _make_request(method, data.host, path, _decode_fields(data.headers.fields), authority)
     api_host = reading.find_api_host(request, own)
     if api_host is None:
@@ -138,25 +139,29 @@ def _convert(flow: Any, reading: Reading, place: str) -> Exchange | None:
     if flow.response is not None:
         data = flow.response.data
         fields = _decode_fields(data.headers.fields)
-        answer = _make_answer(data.status_code, calls.decode_text(data.reason), fields, lambda: data.content)
+        answer = _make_answer(
+            data.status_code, entries.decode_text(data.reason), fields, lambda: data.content
+        )
     return reading.make_exchange(request, api_host, answer, own=own, place=place)
 
 
 def _decode_fields(fields: Any) -> list[tuple[str, str]]:
-    if len(fields) > calls.HEADER_FIELDS:
-        raise calls.TooManyFieldsError
-    texts = ((calls.decode_text(name), calls.decode_text(value)) for name, value in fields)
-    return [(name, value) for name, value in texts if name.lower() in calls.WANTED]
+    if len(fields) > entries.HEADER_FIELDS:
+        raise entries.TooManyFieldsError
+    texts = ((entries.decode_text(name), entries.decode_text(value)) for name, value in fields)
+    return [(name, value) for name, value in texts if name.lower() in entries.WANTED]
 
 
-def _make_request(method: str, host: str, path: str, fields: calls.Fields, authority: str) -> Request:
+def _make_request(method: str, host: str, path: str, fields: entries.Fields, authority: str) -> Request:
     # The path may be in absolute form, as in plain HTTP to a proxy (RFC 9112, 3.2).
-    address = calls.read_url(path)
+    address = entries.read_url(path)
     path = address[1] if address else re.split("[?#]", path, maxsplit=1)[0] or "/"
     return Request(method, host.lower().rstrip("."), path, fields, authority)
 
 
-def _make_answer(status: object, phrase: str, fields: calls.Fields, content: Callable[[], object]) -> Answer:
+def _make_answer(
+    status: object, phrase: str, fields: entries.Fields, content: Callable[[], object]
+) -> Answer:
     if not isinstance(status, int) or not 100 <= status <= 999:
         return Answer(None, phrase, fields)
     body = content() if status == 401 else None

@@ -11,11 +11,11 @@ import binascii
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from mfa_audit.exchanges import Exchange
-from mfa_audit.sources import calls
-from mfa_audit.sources.bodies import BODY_LIMIT
-from mfa_audit.sources.calls import Answer, Reading, Request
-from mfa_audit.sources.jsontexts import BrokenError, JsonText
+from mfa_audit.captures import entries
+from mfa_audit.captures.entries import Answer, Reading, Request
+from mfa_audit.captures.json_texts import BrokenError, JsonText
+from mfa_audit.exchanges.bodies import BODY_LIMIT
+from mfa_audit.exchanges.exchange import Exchange
 
 # Gives the first 64 KiB of a body that Playwright put beside its `har.har`, or None.
 Attachments = Callable[[str], bytes | None]
@@ -60,7 +60,7 @@ class Har:
             words = [str(found[key])[:60] for key in ("name", "version") if found.get(key)]
             # `creator` is who wrote the file, `browser` whose traffic it is: "Playwright 1.65 (chromium
             # 131)".
-            text = calls.clean(" ".join(words))
+            text = entries.clean(" ".join(words))
             if text and self.producer not in (None, text):
                 text = f"{self.producer} ({text})"
             self.producer = text or self.producer
@@ -75,7 +75,7 @@ class Har:
                 continue
             try:
                 exchange = self._read_entry(entry, place)
-            except calls.SkipError as skip:
+            except entries.SkipError as skip:
                 self._reading.remarks.skip(str(skip), place)
                 continue
             if exchange is not None:
@@ -84,7 +84,7 @@ class Har:
     def _read_entry(self, entry: Any, place: str) -> Exchange | None:
         request = _read_request(entry)
         written = entry.get("startedDateTime")
-        host = self._reading.find_api_host(request, calls.to_seconds(calls.read_date(written)))
+        host = self._reading.find_api_host(request, entries.to_seconds(entries.read_date(written)))
         if host is None:
             return None
         answer = self._read_answer(entry.get("response"))
@@ -121,11 +121,11 @@ def _read_request(entry: Any) -> Request:
     """The request of an entry; raises SkipError where there is none."""
     request = entry.get("request") if isinstance(entry, dict) else None
     if not isinstance(request, dict):
-        raise calls.SkipError("no request")
+        raise entries.SkipError("no request")
     url, method = request.get("url"), request.get("method")
-    address = calls.read_url(url) if isinstance(url, str) else None
+    address = entries.read_url(url) if isinstance(url, str) else None
     if address is None:
-        raise calls.SkipError("no readable URL")
+        raise entries.SkipError("no readable URL")
     # A record without method is still the record of a call.
     method = method.upper() if isinstance(method, str) else "?"
     return Request(method, *address, _read_fields(request.get("headers")))
@@ -137,17 +137,17 @@ def _read_fields(headers: Any) -> list[tuple[str, str]]:
         headers = [{"name": name, "value": value} for name, value in headers.items()]
     elif not isinstance(headers, list):
         return []
-    if len(headers) > calls.HEADER_FIELDS:
-        raise calls.TooManyFieldsError
+    if len(headers) > entries.HEADER_FIELDS:
+        raise entries.TooManyFieldsError
     fields = []
     for field in headers:
         if not isinstance(field, dict):
             continue
         name = field.get("name")
-        if isinstance(name, str) and name.lower() in calls.WANTED:
+        if isinstance(name, str) and name.lower() in entries.WANTED:
             value = field.get("value")
             if isinstance(value, str):
-                fields.append((name, calls.clean(value)))
+                fields.append((name, entries.clean(value)))
     return fields
 
 

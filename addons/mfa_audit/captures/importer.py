@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from mfa_audit.captures.microsoft_lists import Adoption, PartnerRequest, Principal, Row
+from mfa_audit.captures.recognition import Capture, Format
+from mfa_audit.captures.remarks import Remarks
 from mfa_audit.errors import AuditError
 from mfa_audit.judging.observations import Judge, Observation
 from mfa_audit.judging.operations import operation
 from mfa_audit.judging.people import NAMES, People
 from mfa_audit.judging.tokens import NO_TOKEN, Form, User
-from mfa_audit.sources.captures import Capture, Format
-from mfa_audit.sources.microsoft import Adoption, PartnerRequest, Principal, Row
-from mfa_audit.sources.remarks import Remarks
 from mfa_audit.store.imports import Added, Importer, day_number
 
 # Forms of a token that could be read, or told at least to be one.

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
-from mfa_audit.sources import calls
-from mfa_audit.sources.jsontexts import BrokenError, CutOffError, JsonText
-from mfa_audit.sources.remarks import Remarks
+from mfa_audit.captures import entries
+from mfa_audit.captures.json_texts import BrokenError, CutOffError, JsonText
+from mfa_audit.captures.remarks import Remarks
 
 
 class PartnerRequest(NamedTuple):
@@ -167,7 +167,7 @@ def read_row(found: dict[str, Any]) -> Row | None:
 
 
 def _text(value: Any) -> str | None:
-    return calls.clean(value.strip())[:500] or None if isinstance(value, str) else None
+    return entries.clean(value.strip())[:500] or None if isinstance(value, str) else None
 
 
 def _lower(value: Any) -> str | None:
@@ -201,7 +201,7 @@ def _date(value: Any) -> tuple[float, str] | None:
             return seconds, datetime.fromtimestamp(seconds, UTC).date().isoformat()
         except (OverflowError, ValueError, OSError):
             return None
-    found = calls.read_date(value)
+    found = entries.read_date(value)
     if found is None:
         return None
     try:

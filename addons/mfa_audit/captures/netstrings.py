@@ -8,10 +8,10 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from mfa_audit.sources import calls
-from mfa_audit.sources.bodies import BODY_LIMIT
-from mfa_audit.sources.remarks import Remarks
-from mfa_audit.sources.tapes import BUFFER, Tape
+from mfa_audit.captures import entries
+from mfa_audit.captures.remarks import Remarks
+from mfa_audit.captures.streams import BUFFER, Tape
+from mfa_audit.exchanges.bodies import BODY_LIMIT
 
 BYTES, TEXT, INTEGER, FLOAT, TRUTH, NULL, LIST, DICT = b",;#^!~]}"
 
@@ -74,9 +74,9 @@ def read_pairs(record: bytes, slot: Slot, wanted: Collection[str], most: int) ->
             or record[stop + 1] != LIST
         ):
             raise ValueError("a length that cannot be")
-        text = calls.decode_text(name)
+        text = entries.decode_text(name)
         if text.lower() in wanted:
-            pairs.append((text, calls.decode_text(record[start:stop])))
+            pairs.append((text, entries.decode_text(record[start:stop])))
         count += 1
     if count > most:
         raise ValueError("too many pairs")
@@ -107,7 +107,7 @@ def read_text(record: bytes, slot: Slot) -> str:
     tag, start, end = slot
     if tag not in (BYTES, TEXT):
         raise ValueError("not a text")
-    return calls.decode_text(record[start:end])
+    return entries.decode_text(record[start:end])
 
 
 def read_records(tape: Tape, remarks: Remarks, whole: int) -> Iterator[bytes]:

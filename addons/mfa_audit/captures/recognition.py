@@ -9,16 +9,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
 
+from mfa_audit.captures import flows, har, microsoft_lists, saz
+from mfa_audit.captures.archives import Archive, DamagedError, Password
+from mfa_audit.captures.entries import Reading
+from mfa_audit.captures.json_texts import BrokenError, CutOffError, JsonText
+from mfa_audit.captures.microsoft_lists import Row
+from mfa_audit.captures.remarks import Remarks
+from mfa_audit.captures.streams import BUFFER, Tape
 from mfa_audit.errors import AuditError
-from mfa_audit.exchanges import Exchange
-from mfa_audit.formats.printable import line
-from mfa_audit.sources import bodies, flows, har, microsoft, saz
-from mfa_audit.sources.archives import Archive, DamagedError, Password
-from mfa_audit.sources.calls import Reading
-from mfa_audit.sources.jsontexts import BrokenError, CutOffError, JsonText
-from mfa_audit.sources.microsoft import Row
-from mfa_audit.sources.remarks import Remarks
-from mfa_audit.sources.tapes import BUFFER, Tape
+from mfa_audit.exchanges import bodies
+from mfa_audit.exchanges.exchange import Exchange
+from mfa_audit.printable import line
 
 
 class Format(StrEnum):
@@ -144,7 +145,7 @@ class Capture:
         if kind == Format.HAR:
             self.exchanges = self._read_har(text)
         else:
-            self.rows = microsoft.read(text, self.remarks)
+            self.rows = microsoft_lists.read(text, self.remarks)
         return kind
 
     def _open_zip(self, password: Password) -> Format:
@@ -222,7 +223,7 @@ def _recognise_json(start: bytes) -> Format | None:
         for key in text.keys():  # noqa: SIM118  (not a dictionary)
             if key == "log" and text.peek() == "{":
                 return Format.HAR
-            if key.lower() in microsoft.CONTAINERS and text.peek() == "[":
+            if key.lower() in microsoft_lists.CONTAINERS and text.peek() == "[":
                 return _recognise_array(text)
             try:
                 keys[key] = text.value()
@@ -230,14 +231,14 @@ def _recognise_json(start: bytes) -> Format | None:
                 continue
     except CutOffError:
         return None
-    return Format.MICROSOFT if microsoft.looks_like_row(keys) else None
+    return Format.MICROSOFT if microsoft_lists.looks_like_row(keys) else None
 
 
 def _recognise_array(text: JsonText) -> Format | None:
     """Microsoft's list where the first item is a row or a page of it; an empty list: nobody called."""
     for _ in text.items():
         try:
-            return Format.MICROSOFT if microsoft.looks_like_row(text.value()) else None
+            return Format.MICROSOFT if microsoft_lists.looks_like_row(text.value()) else None
         except BrokenError:
             return None
     return Format.MICROSOFT

@@ -12,10 +12,11 @@ import re
 from collections.abc import Collection, Iterator
 from typing import IO, Final
 
-from mfa_audit.exchanges import Exchange
-from mfa_audit.sources import bodies, calls
-from mfa_audit.sources.archives import Archive, DamagedError
-from mfa_audit.sources.calls import Answer, Reading, Request, SkipError
+from mfa_audit.captures import entries
+from mfa_audit.captures.archives import Archive, DamagedError
+from mfa_audit.captures.entries import Answer, Reading, Request, SkipError
+from mfa_audit.exchanges import bodies
+from mfa_audit.exchanges.exchange import Exchange
 
 # The longest head of a message that is read; servers refuse more than 16 to 64 KiB.
 HEAD: Final = 1024 * 1024
@@ -94,10 +95,10 @@ def _read_request(archive: Archive, name: str) -> Request:
     match = _REQUEST_LINE.match(line)
     if match is None:
         raise SkipError("no request")
-    method, target = calls.decode_text(match[1]).upper(), calls.decode_text(match[2])
+    method, target = entries.decode_text(match[1]).upper(), entries.decode_text(match[2])
     # Fiddler writes the whole URL; other writers write what was on the wire, and CONNECT has host and port
     # only.
-    address = calls.read_url(target)
+    address = entries.read_url(target)
     if address is None and not target.startswith(("/", "*")) and method != "CONNECT":
         raise SkipError("no readable URL")
     return Request(method, *(address or ("", re.split("[?#]", target, maxsplit=1)[0])), fields)
@@ -111,10 +112,12 @@ def _read_answer(archive: Archive, name: str) -> Answer:
             return Answer()
         status = int(match[1])
         body = (rest + file.read(bodies.BODY_LIMIT))[: 2 * bodies.BODY_LIMIT] if status == 401 else None
-    return Answer(status, calls.decode_text(match[2] or b""), fields, _unpack(body, fields) if body else None)
+    return Answer(
+        status, entries.decode_text(match[2] or b""), fields, _unpack(body, fields) if body else None
+    )
 
 
-def _unpack(body: bytes, fields: calls.Fields) -> bytes | None:
+def _unpack(body: bytes, fields: entries.Fields) -> bytes | None:
     if any(name.lower() == "transfer-encoding" and "chunked" in value.lower() for name, value in fields):
         # Fiddler stores what came over the wire, unless its user has asked for decoded bodies.
         body = bodies.dechunk(body)
@@ -134,8 +137,8 @@ def _read_head(file: IO[bytes]) -> tuple[bytes, list[tuple[str, str]], bytes]:
             raise DamagedError("a head of more than 1 MiB")
     head, _, rest = data.partition(b"\r\n\r\n" if b"\r\n\r\n" in data else b"\n\n")
     lines = head.lstrip(b"\xef\xbb\xbf\r\n").splitlines()
-    if len(lines) > calls.HEADER_FIELDS:
-        raise calls.TooManyFieldsError
+    if len(lines) > entries.HEADER_FIELDS:
+        raise entries.TooManyFieldsError
     fields: list[tuple[str, str]] = []
     wanted = False
     for line in lines[1:]:
@@ -143,16 +146,16 @@ def _read_head(file: IO[bytes]) -> tuple[bytes, list[tuple[str, str]], bytes]:
             # A folded line (RFC 9112, 5.2) goes on with the value of the one before.
             if wanted:
                 name, value = fields[-1]
-                fields[-1] = (name, f"{value} {calls.decode_text(line.strip())}"[: calls.VALUE_LIMIT])
+                fields[-1] = (name, f"{value} {entries.decode_text(line.strip())}"[: entries.VALUE_LIMIT])
             continue
         name_bytes, colon, value_bytes = line.partition(b":")
         # HTTP/2 pseudo-headers begin with a colon of their own.
         if not name_bytes and colon:
             name_bytes, colon, value_bytes = line[1:].partition(b":")
             name_bytes = b":" + name_bytes
-        name = calls.decode_text(name_bytes.strip())
-        if wanted := bool(colon) and name.lower() in calls.WANTED:
-            fields.append((name, calls.decode_text(value_bytes.strip())))
+        name = entries.decode_text(name_bytes.strip())
+        if wanted := bool(colon) and name.lower() in entries.WANTED:
+            fields.append((name, entries.decode_text(value_bytes.strip())))
     return (lines[0] if lines else b""), fields, rest
 
 
@@ -173,5 +176,5 @@ def _read_metadata(archive: Archive, name: str) -> tuple[str | None, str | None]
     for flag in root.iter("SessionFlag"):
         if (flag.get("N") or "").lower() == "x-processinfo":
             # "powershell:4711"; the number is of that process only.
-            program = calls.clean((flag.get("V") or "").rpartition(":")[0])[:200].strip() or None
+            program = entries.clean((flag.get("V") or "").rpartition(":")[0])[:200].strip() or None
     return begun, program

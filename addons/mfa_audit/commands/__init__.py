@@ -16,12 +16,12 @@ import click
 
 from mfa_audit import __version__
 from mfa_audit.errors import AuditError
-from mfa_audit.folders import default_database
+from mfa_audit.machine.folders import default_database
 
 # Command -> (module here, one line for `mfa-audit --help`). The line stands here so that `--help` loads no
 # command's module: mitmproxy alone takes most of a second.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
-    "demo": ("demo", "Show the whole job, offline, with made-up tokens."),
+    "demo": ("demo.command", "Show the whole job, offline, with made-up tokens."),
     "run": ("run", "Run a command through the recording proxy and judge its calls."),
     "browse": ("browse", "Record a browser of its own, then report."),
     "proxy": ("proxy", "Record until Ctrl-C, then report."),

@@ -7,13 +7,13 @@ import contextlib
 from typing import Final
 
 from mfa_audit.commands.terminal import say
-from mfa_audit.environment.bypasses import mend_refusal
 from mfa_audit.errors import AuditError
-from mfa_audit.formats.printable import line
 from mfa_audit.formats.words import VERDICTS
 from mfa_audit.judging.verdicts import REASONS, Verdict
-from mfa_audit.latest import LatestReport
-from mfa_audit.reports import Report, ToolRow
+from mfa_audit.machine.environment.bypasses import mend_refusal
+from mfa_audit.printable import line
+from mfa_audit.proxy.live_report import LatestReport
+from mfa_audit.reports.model import Report, ToolRow
 
 _PAUSE: Final = 1.0  # seconds between two looks
 

@@ -8,7 +8,7 @@ import click
 
 from mfa_audit.commands import database_option, quiet_option
 from mfa_audit.commands.terminal import say
-from mfa_audit.store.copies import copy_database
+from mfa_audit.store.snapshot import copy_database
 
 
 @click.command(epilog="Example: mfa-audit backup audit-2026-11-07.db")

@@ -15,20 +15,20 @@ from typing import Final
 
 import click
 
-from mfa_audit import browsers
-from mfa_audit.audit import report_on_recording
-from mfa_audit.browsers import Browser
-from mfa_audit.certificates import create
 from mfa_audit.commands import quiet_option
+from mfa_audit.commands.announcements import watch
 from mfa_audit.commands.exits import exit_code_of
-from mfa_audit.commands.recording import RecordingOptions, recording_options, signals_to
+from mfa_audit.commands.recording_options import RecordingOptions, recording_options, signals_to
 from mfa_audit.commands.terminal import print_report, say
-from mfa_audit.commands.watching import watch
 from mfa_audit.errors import AuditError
-from mfa_audit.latest import LatestReport
-from mfa_audit.proxy import DEFAULT_HOST, ProxySettings, serve
+from mfa_audit.machine import browsers
+from mfa_audit.machine.authorities import create
+from mfa_audit.machine.browsers import Browser
+from mfa_audit.proxy.live_report import LatestReport
+from mfa_audit.proxy.serving import DEFAULT_HOST, ProxySettings, serve
+from mfa_audit.reports.databases import report_on_recording
+from mfa_audit.reports.summary import Settings
 from mfa_audit.store.recorder import Recorder
-from mfa_audit.summary import Settings
 
 START_PAGE: Final = "https://partner.microsoft.com/dashboard"
 _BEFORE: Final = (

@@ -11,13 +11,12 @@ from typing import Any, Final
 
 import click
 
-from mfa_audit.commands import pasting, quiet_option
+from mfa_audit.commands import quiet_option, token_input
 from mfa_audit.commands.exits import exit_code_of
 from mfa_audit.errors import AuditError
-from mfa_audit.formats.printable import duration, line, moment, zone
 from mfa_audit.judging.advice import Advice, advise
 from mfa_audit.judging.clients import KNOWN_APPS
-from mfa_audit.judging.pasted import values_in
+from mfa_audit.judging.token_finder import values_in
 from mfa_audit.judging.tokens import Token, read
 from mfa_audit.judging.verdicts import (
     REASONS,
@@ -30,6 +29,7 @@ from mfa_audit.judging.verdicts import (
     text,
     words,
 )
+from mfa_audit.printable import duration, line, moment, zone
 
 ANSWERS: Final = {
     Verdict.COMPLIANT: Answer.YES,
@@ -92,11 +92,11 @@ def _take(token: tuple[str, ...], clipboard: bool, quiet: bool) -> bytes:
             )
         pasted = " ".join(token).encode("utf-8", "surrogateescape")
     elif clipboard:
-        pasted = pasting.read_clipboard()
+        pasted = token_input.read_clipboard()
     elif token == () and sys.stdin.isatty():
-        pasted = pasting.ask("Paste the access token (it is not shown), then Enter: ")
+        pasted = token_input.ask("Paste the access token (it is not shown), then Enter: ")
     else:
-        pasted = pasting.read_stdin()
+        pasted = token_input.read_stdin()
     if not values_in(pasted):
         raise AuditError("There was no token. Give it on standard input, with --clipboard, or when asked.")
     return pasted

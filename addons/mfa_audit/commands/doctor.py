@@ -12,35 +12,43 @@ from typing import Final
 
 import click
 
-from mfa_audit import running
-from mfa_audit.checks import Check, Finding, State, Surroundings, authority, machine, routes
-from mfa_audit.checks.probing import Probe, Step, probe
 from mfa_audit.commands import database_option
+from mfa_audit.doctor import (
+    Check,
+    Finding,
+    State,
+    Surroundings,
+    authority_checks,
+    machine_checks,
+    route_checks,
+)
+from mfa_audit.doctor.probe import Probe, Step, probe
 from mfa_audit.errors import AuditError
-from mfa_audit.exchanges import API_HOSTS, is_api_host
-from mfa_audit.folders import authority_folder
-from mfa_audit.formats.printable import line
-from mfa_audit.upstream import read_listen
+from mfa_audit.exchanges.exchange import API_HOSTS, is_api_host
+from mfa_audit.machine import proxies
+from mfa_audit.machine.folders import authority_folder
+from mfa_audit.printable import line
+from mfa_audit.proxy.upstream import read_listen
 
 CHECKS: Final[Sequence[Check]] = (
-    machine.check_python,
-    machine.check_mitmproxy,
-    machine.check_port,
-    machine.check_database,
-    machine.check_database_privacy,
-    machine.check_database_place,
-    machine.check_space,
-    authority.check_authority,
-    authority.check_authority_privacy,
-    authority.check_trust,
-    routes.check_running,
-    routes.check_proxy_variables,
-    routes.check_exemptions,
-    routes.check_trust_variables,
-    routes.check_system_proxy,
-    routes.check_upstream,
-    routes.check_api,
-    routes.check_clock,
+    machine_checks.check_python,
+    machine_checks.check_mitmproxy,
+    machine_checks.check_port,
+    machine_checks.check_database,
+    machine_checks.check_database_privacy,
+    machine_checks.check_database_place,
+    machine_checks.check_space,
+    authority_checks.check_authority,
+    authority_checks.check_authority_privacy,
+    authority_checks.check_trust,
+    route_checks.check_running,
+    route_checks.check_proxy_variables,
+    route_checks.check_exemptions,
+    route_checks.check_trust_variables,
+    route_checks.check_system_proxy,
+    route_checks.check_upstream,
+    route_checks.check_api,
+    route_checks.check_clock,
 )
 _MARKS: Final = {State.RIGHT: "ok   ", State.WRONG: "WRONG", State.NOTE: "note ", State.UNKNOWN: "?    "}
 
@@ -67,7 +75,7 @@ def command(
         database=database,
         listen=read_listen(listen),
         authority_folder=authority_folder(),
-        proxies=tuple(running.find_all()),
+        proxies=tuple(proxies.find_all()),
         hosts=(*API_HOSTS, *hosts),
         home=Path.home(),
     )
@@ -90,12 +98,12 @@ def _run(check: Check, around: Surroundings) -> Finding:
 
 
 def _through(host: str, around: Surroundings) -> Finding:
-    proxies = [proxy for proxy in around.proxies if proxy.kind == running.PROXY]
+    proxies = [proxy for proxy in around.proxies if proxy.kind == proxies.PROXY]
     if not proxies:
         raise AuditError("--through needs a running proxy; start one in another terminal: mfa-audit proxy")
     proxy = proxies[0]
     opened = is_api_host(host, (*around.hosts, *proxy.hosts))
-    found = probe(host, routes.trusting(proxy.authority if opened else None), proxy.url)
+    found = probe(host, route_checks.trusting(proxy.authority if opened else None), proxy.url)
     name, shown = f"through {host}", line(host)
     if found.step is Step.DONE:
         how = "opened and recorded" if opened else "passed on unopened"

@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 import psutil
 
-from mfa_audit import running
 from mfa_audit.commands import quiet_option
-from mfa_audit.environment import shells
-from mfa_audit.environment.shells import Shell
-from mfa_audit.environment.variables import child_environment
 from mfa_audit.errors import AuditError
+from mfa_audit.machine import proxies
+from mfa_audit.machine.environment import shells
+from mfa_audit.machine.environment.shells import Shell
+from mfa_audit.machine.environment.variables import child_environment
 
 _EXAMPLES = """\b
 Examples:
@@ -47,7 +47,7 @@ def command(program: str | None, unset: bool, port: int | None, quiet: bool) -> 
 
 def _lines_there(shell: Shell, port: int | None, said: list[str]) -> list[str]:
     # Under `run` the variables name its proxy already, but PowerShell and .NET Framework do not look at them.
-    proxy = running.find(port, url=os.environ.get("HTTPS_PROXY"))
+    proxy = proxies.find(port, url=os.environ.get("HTTPS_PROXY"))
     if proxy is None:
         where = "" if port is None else f" on port {port}"
         raise AuditError(

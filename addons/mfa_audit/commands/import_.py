@@ -10,17 +10,17 @@ from typing import Final
 
 import click
 
+from mfa_audit.captures import recognition
+from mfa_audit.captures.importer import import_capture
+from mfa_audit.captures.recognition import Capture, NotACaptureError
 from mfa_audit.commands import EXIT_FAILED, database_option, quiet_option
-from mfa_audit.commands.imported import describe
+from mfa_audit.commands.import_summary import describe
 from mfa_audit.commands.terminal import say, wants_colour
 from mfa_audit.errors import AuditError
-from mfa_audit.exchanges import HOST_NAME
-from mfa_audit.formats.printable import line
-from mfa_audit.importing import import_capture
+from mfa_audit.exchanges.exchange import HOST_NAME
 from mfa_audit.judging.people import Mode, People
-from mfa_audit.people_key import people_for
-from mfa_audit.sources import captures
-from mfa_audit.sources.captures import Capture, NotACaptureError
+from mfa_audit.machine.people_key import people_for
+from mfa_audit.printable import line
 from mfa_audit.store.imports import Importer
 
 _STDIN: Final = "-"
@@ -70,7 +70,7 @@ def command(
     with Importer(database) as importer:
         for path, named in _find_files(files, recursive, database):
             try:
-                with captures.read(path, password, _check(hosts)) as capture:
+                with recognition.read(path, password, _check(hosts)) as capture:
                     failed |= not _import(capture, importer, people, quiet) and named
             except NotACaptureError as error:
                 if named:

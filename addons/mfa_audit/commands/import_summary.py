@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from mfa_audit.formats.printable import count, line, moment
-from mfa_audit.importing import Imported
-from mfa_audit.sources.captures import Format
-from mfa_audit.sources.remarks import Remarks
+from mfa_audit.captures.importer import Imported
+from mfa_audit.captures.recognition import Format
+from mfa_audit.captures.remarks import Remarks
+from mfa_audit.printable import count, line, moment
 
 
 def describe(done: Imported, now: float | None = None) -> Iterator[str]:

@@ -9,8 +9,8 @@ import click
 from mfa_audit.errors import AuditError
 from mfa_audit.judging.clients import Names, parse_names
 from mfa_audit.judging.people import Mode
-from mfa_audit.people_key import people_for
-from mfa_audit.summary import Settings
+from mfa_audit.machine.people_key import people_for
+from mfa_audit.reports.summary import Settings
 
 # Reports that travel: into a ticket, a pull request, a pipeline's test results.
 _TRAVELLING = ("markdown", "junit")

@@ -15,9 +15,9 @@ from rich.text import Text
 
 from mfa_audit.errors import AuditError
 from mfa_audit.formats import render
-from mfa_audit.formats.printable import count
-from mfa_audit.latest import LatestReport
-from mfa_audit.reports import Report
+from mfa_audit.printable import count
+from mfa_audit.proxy.live_report import LatestReport
+from mfa_audit.reports.model import Report
 
 _PAUSE: Final = 1.0  # seconds between two looks
 _LEAST: Final = 6  # lines of the report at least, where the terminal has as many

@@ -12,19 +12,19 @@ from collections.abc import AsyncIterator
 
 import click
 
-from mfa_audit import running
-from mfa_audit.audit import report_on_recording
-from mfa_audit.certificates import ensure
 from mfa_audit.commands import EXIT_INTERRUPTED, quiet_option
-from mfa_audit.commands.recording import RecordingOptions, recording_options, signals_to
+from mfa_audit.commands.announcements import watch
+from mfa_audit.commands.recording_options import RecordingOptions, recording_options, signals_to
 from mfa_audit.commands.terminal import print_report, say, wants_colour
-from mfa_audit.commands.watching import watch
-from mfa_audit.folders import authority_folder
-from mfa_audit.latest import LatestReport
-from mfa_audit.proxy import DEFAULT_HOST, DEFAULT_PORT, ProxySettings, serve
+from mfa_audit.machine import proxies
+from mfa_audit.machine.authorities import ensure
+from mfa_audit.machine.folders import authority_folder
+from mfa_audit.proxy.live_report import LatestReport
+from mfa_audit.proxy.serving import DEFAULT_HOST, DEFAULT_PORT, ProxySettings, serve
+from mfa_audit.proxy.upstream import Route, check_listening, check_mode, read_listen
+from mfa_audit.reports.databases import report_on_recording
+from mfa_audit.reports.summary import Settings
 from mfa_audit.store.recorder import Recorder
-from mfa_audit.summary import Settings
-from mfa_audit.upstream import Route, check_listening, check_mode, read_listen
 
 
 @click.command(epilog="Example: mfa-audit proxy --listen 127.0.0.1:8080")
@@ -102,7 +102,7 @@ async def _record(proxy_settings: ProxySettings, settings: Settings, quiet: bool
     with signals_to(note):
         async with serve(proxy_settings, say) as proxy:
             authority = proxy_settings.authority.certificate_file
-            with running.announce(
+            with proxies.announce(
                 proxy.host,
                 proxy.port,
                 authority=authority,

@@ -15,14 +15,14 @@ from typing import Any, Final
 
 import click
 
-from mfa_audit import running
-from mfa_audit.certificates import Authority
 from mfa_audit.commands import database_option
-from mfa_audit.commands.settings import names_option, read_settings, strict_option
+from mfa_audit.commands.judging_options import names_option, read_settings, strict_option
 from mfa_audit.judging.people import Mode
-from mfa_audit.proxy import ProxySettings, check_hosts
-from mfa_audit.summary import Settings
-from mfa_audit.upstream import Route, Upstream, from_settings, parse
+from mfa_audit.machine import proxies
+from mfa_audit.machine.authorities import Authority
+from mfa_audit.proxy.serving import ProxySettings, check_hosts
+from mfa_audit.proxy.upstream import Route, Upstream, from_settings, parse
+from mfa_audit.reports.summary import Settings
 
 EXIT_OPTIONS: Final = ("command", "report")
 
@@ -105,7 +105,7 @@ class RecordingOptions:
             return None if self.upstream.lower() == "none" else parse(self.upstream)
         if any(spec.startswith("mode=") for spec in self.extra):
             return None
-        return from_settings(os.environ, own=[proxy.url for proxy in running.find_all()])
+        return from_settings(os.environ, own=[proxy.url for proxy in proxies.find_all()])
 
     def proxy_settings(
         self,

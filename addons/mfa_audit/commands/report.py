@@ -9,15 +9,15 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from mfa_audit.audit import report_on
 from mfa_audit.commands import database_option, quiet_option
 from mfa_audit.commands.exits import exit_code_of, fail_on_option
+from mfa_audit.commands.judging_options import names_option, read_settings, strict_option, users_option
 from mfa_audit.commands.output import open_in_browser, write_file
-from mfa_audit.commands.settings import names_option, read_settings, strict_option, users_option
 from mfa_audit.commands.terminal import print_report, say, write_data
-from mfa_audit.folders import default_database
 from mfa_audit.formats import FORMATS, render
-from mfa_audit.periods import DEFAULT_SINCE, read_period
+from mfa_audit.machine.folders import default_database
+from mfa_audit.reports.databases import report_on
+from mfa_audit.reports.periods import DEFAULT_SINCE, read_period
 
 
 @click.command(epilog="Example: mfa-audit report --since 7d --format html --output report.html")

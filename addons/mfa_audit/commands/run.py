@@ -13,26 +13,21 @@ from pathlib import Path
 
 import click
 
-from mfa_audit import running
-from mfa_audit.audit import report_on_recording
-from mfa_audit.certificates import create
 from mfa_audit.commands import quiet_option
 from mfa_audit.commands.exits import exit_code_of, fail_on_option
-from mfa_audit.commands.recording import (
-    EXIT_OPTIONS,
-    RecordingOptions,
-    recording_options,
-    signals_to,
-)
+from mfa_audit.commands.recording_options import EXIT_OPTIONS, RecordingOptions, recording_options, signals_to
 from mfa_audit.commands.terminal import print_report, say
-from mfa_audit.environment import bypasses
-from mfa_audit.environment.variables import child_environment
 from mfa_audit.errors import AuditError
-from mfa_audit.folders import authority_folder
-from mfa_audit.proxy import DEFAULT_HOST, ProxySettings, serve
+from mfa_audit.machine import proxies
+from mfa_audit.machine.authorities import create
+from mfa_audit.machine.environment import bypasses
+from mfa_audit.machine.environment.variables import child_environment
+from mfa_audit.machine.folders import authority_folder
+from mfa_audit.machine.trust.known import trusted_authority
+from mfa_audit.proxy.serving import DEFAULT_HOST, ProxySettings, serve
+from mfa_audit.proxy.upstream import check_listening, read_listen
+from mfa_audit.reports.databases import report_on_recording
 from mfa_audit.store.recorder import Recorder
-from mfa_audit.trust.known import trusted_authority
-from mfa_audit.upstream import check_listening, read_listen
 
 
 @click.command(
@@ -118,13 +113,13 @@ async def _run(
         async with serve(proxy_settings, say) as proxy, contextlib.AsyncExitStack() as stack:
             with contextlib.suppress(AuditError):  # only `mfa-audit env` inside the command would miss it
                 stack.enter_context(
-                    running.announce(
+                    proxies.announce(
                         proxy.host,
                         proxy.port,
                         authority=proxy_settings.authority.certificate_file,
                         database=proxy_settings.database,
                         hosts=proxy_settings.hosts,
-                        kind=running.RUN,
+                        kind=proxies.RUN,
                     )
                 )
             environment = child_environment(

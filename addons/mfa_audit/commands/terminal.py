@@ -10,7 +10,7 @@ from typing import TextIO
 import click
 
 from mfa_audit.formats import render
-from mfa_audit.reports import Report
+from mfa_audit.reports.model import Report
 
 
 def wants_colour(stream: TextIO) -> bool:

@@ -8,11 +8,11 @@ from typing import Any, Final, Literal
 
 import click
 
-from mfa_audit import folders
 from mfa_audit.commands import quiet_option
 from mfa_audit.errors import AuditError
-from mfa_audit.trust import Certificate, Store, load_certificate
-from mfa_audit.trust.known import (
+from mfa_audit.machine import folders
+from mfa_audit.machine.trust import Certificate, Store, load_certificate
+from mfa_audit.machine.trust.known import (
     SYSTEMS,
     authority_file,
     forget,

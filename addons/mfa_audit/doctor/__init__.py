@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from mfa_audit.running import RunningProxy
+from mfa_audit.machine.proxies import RunningProxy
 
 
 class State(StrEnum):

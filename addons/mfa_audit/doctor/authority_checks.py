@@ -7,22 +7,22 @@ import shlex
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from mfa_audit import certificates
-from mfa_audit.checks import Finding, State, Surroundings
+from mfa_audit.doctor import Finding, State, Surroundings
 from mfa_audit.errors import AuditError
-from mfa_audit.trust import Certificate, Store, load_certificate
-from mfa_audit.trust.known import known_certificates, stores_of, this_system
+from mfa_audit.machine import authorities
+from mfa_audit.machine.trust import Certificate, Store, load_certificate
+from mfa_audit.machine.trust.known import known_certificates, stores_of, this_system
 
 
 def check_authority(around: Surroundings) -> Finding:
     """Whether there is an authority, undamaged and valid now."""
     folder = around.authority_folder
-    if not (folder / certificates.PUBLIC_FILE).exists():
+    if not (folder / authorities.PUBLIC_FILE).exists():
         return Finding(
             "authority", State.RIGHT, "There is no authority yet; `mfa-audit proxy` makes it when it starts."
         )
-    kept = certificates.load(folder)
-    renew = around.delete_line(folder / certificates.PRIVATE_FILE, folder / certificates.PUBLIC_FILE)
+    kept = authorities.load(folder)
+    renew = around.delete_line(folder / authorities.PRIVATE_FILE, folder / authorities.PUBLIC_FILE)
     if kept is None:
         return Finding(
             "authority",
@@ -31,7 +31,7 @@ def check_authority(around: Surroundings) -> Finding:
             "Delete it. What trusts it has to trust the new one: mfa-audit untrust, later mfa-audit trust.",
             renew,
         )
-    if kept.expires < datetime.now(UTC) + timedelta(days=certificates.RENEW_DAYS):
+    if kept.expires < datetime.now(UTC) + timedelta(days=authorities.RENEW_DAYS):
         ended = kept.expires < datetime.now(UTC)
         return Finding(
             "authority",
@@ -48,7 +48,7 @@ def check_authority(around: Surroundings) -> Finding:
 
 def check_authority_privacy(around: Surroundings) -> Finding:
     """Whether only this account can read the authority's key."""
-    key = around.authority_folder / certificates.PRIVATE_FILE
+    key = around.authority_folder / authorities.PRIVATE_FILE
     if around.windows or not key.exists():
         return Finding(
             "authority-privacy", State.RIGHT, "The authority's key is in your own folder, or not made yet."
@@ -97,7 +97,7 @@ def check_trust(around: Surroundings) -> Finding:
 
 def _current(folder: Path) -> Certificate | None:
     try:
-        return load_certificate(folder / certificates.PUBLIC_FILE)
+        return load_certificate(folder / authorities.PUBLIC_FILE)
     except AuditError:
         return None
 

@@ -12,9 +12,9 @@ from typing import Final
 
 import psutil
 
-from mfa_audit.checks import Finding, State, Surroundings
+from mfa_audit.addon.programs import holder_of
+from mfa_audit.doctor import Finding, State, Surroundings
 from mfa_audit.errors import AuditError
-from mfa_audit.programs import holder_of
 from mfa_audit.store.reading import read_sessions
 
 OLDEST_PYTHON: Final = (3, 11)

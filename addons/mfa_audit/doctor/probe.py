@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from mfa_audit.formats.printable import line
+from mfa_audit.printable import line
 
 _SECONDS = 8.0
 _LONGEST_HEAD = 32_768

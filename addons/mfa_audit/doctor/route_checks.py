@@ -11,13 +11,13 @@ import urllib.request
 from pathlib import Path
 from typing import Final
 
-from mfa_audit.checks import Finding, State, Surroundings
-from mfa_audit.checks.probing import Probe, Step, probe
-from mfa_audit.environment import roots
-from mfa_audit.environment.variables import REPLACING, exempts_api, keep_proxied
+from mfa_audit.doctor import Finding, State, Surroundings
+from mfa_audit.doctor.probe import Probe, Step, probe
 from mfa_audit.errors import AuditError
-from mfa_audit.running import PROXY, RunningProxy
-from mfa_audit.upstream import Upstream, from_settings
+from mfa_audit.machine.environment import roots
+from mfa_audit.machine.environment.variables import REPLACING, exempts_api, keep_proxied
+from mfa_audit.machine.proxies import PROXY, RunningProxy
+from mfa_audit.proxy.upstream import Upstream, from_settings
 
 # Entra's tokens and TLS bear a few minutes; our "expired when used" allows five.
 LARGEST_SKEW: Final = 300

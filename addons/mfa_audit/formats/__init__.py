@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from mfa_audit.reports import Report
+from mfa_audit.reports.model import Report
 
 Renderer = Callable[..., str]
 
@@ -18,9 +18,17 @@ def _load_and_render(module: str, report: Report, *, width: int = 80, colour: bo
     return renderer(report, width=width, colour=colour)
 
 
+_MODULES: Final = {
+    "table": "terminal_table",
+    "json": "json_document",
+    "html": "html_page",
+    "csv": "csv_rows",
+    "markdown": "markdown_text",
+    "junit": "junit_xml",
+}
 # The name on the command line -> (report, *, width=80, colour=False) -> str.
 FORMATS: Final[dict[str, Renderer]] = {
-    name: partial(_load_and_render, name) for name in ("table", "json", "html", "csv", "markdown", "junit")
+    name: partial(_load_and_render, module) for name, module in _MODULES.items()
 }
 
 

@@ -14,8 +14,8 @@ from io import StringIO
 from typing import Final
 
 from mfa_audit.formats import words
-from mfa_audit.formats.printable import csv_cell
-from mfa_audit.reports import Report, ToolRow, UserRow
+from mfa_audit.printable import csv_cell
+from mfa_audit.reports.model import Report, ToolRow, UserRow
 
 BYTE_ORDER_MARK: Final = "\ufeff"
 COLUMNS: Final = (

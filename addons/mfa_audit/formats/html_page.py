@@ -22,9 +22,9 @@ from markupsafe import Markup
 
 from mfa_audit import __version__
 from mfa_audit.formats import words
-from mfa_audit.formats.printable import count, date_name, duration, line, moment, utc, zone
 from mfa_audit.judging.verdicts import Answer, Verdict
-from mfa_audit.reports import Report, ToolRow
+from mfa_audit.printable import count, date_name, duration, line, moment, utc, zone
+from mfa_audit.reports.model import Report, ToolRow
 
 # A User-Agent longer than this tells nobody anything more.
 _LIMIT: Final = 400

@@ -10,10 +10,10 @@ import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from mfa_audit.formats.printable import utc
 from mfa_audit.formats.words import PROVES_NOT, title_of
 from mfa_audit.judging.history import Previously
-from mfa_audit.reports import Gap, Microsoft, NotAudited, Report, Source, ToolRow, UserRow
+from mfa_audit.printable import utc
+from mfa_audit.reports.model import Gap, Microsoft, NotAudited, Report, Source, ToolRow, UserRow
 
 SCHEMA_VERSION: Final = 1
 

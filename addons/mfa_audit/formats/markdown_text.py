@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import Final
 
 from mfa_audit.formats import words
-from mfa_audit.formats.printable import count, markdown_code, markdown_text, moment, zone
 from mfa_audit.judging.verdicts import Verdict
-from mfa_audit.reports import Report, ToolRow
+from mfa_audit.printable import count, markdown_code, markdown_text, moment, zone
+from mfa_audit.reports.model import Report, ToolRow
 
 _LINK: Final = re.compile(r"https://[a-zA-Z0-9./_-]+(?:#[a-z0-9-]+)?")
 

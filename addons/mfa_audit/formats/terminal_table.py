@@ -18,9 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from mfa_audit.formats import words
-from mfa_audit.formats.printable import count, line, moment
 from mfa_audit.judging.verdicts import Answer, Verdict
-from mfa_audit.reports import Report, ToolRow
+from mfa_audit.printable import count, line, moment
+from mfa_audit.reports.model import Report, ToolRow
 
 _COLOURS: Final = {
     Verdict.COMPLIANT: "green",

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from mfa_audit.formats.printable import count, day, days, duration, line, moment, share
 from mfa_audit.judging.verdicts import REASONS, Answer, Verdict
-from mfa_audit.reports import Gap, Match, MicrosoftApplication, NotAudited, Report, Source, ToolRow
+from mfa_audit.printable import count, day, days, duration, line, moment, share
+from mfa_audit.reports.model import Gap, Match, MicrosoftApplication, NotAudited, Report, Source, ToolRow
 
 VERDICTS: Final = {
     Verdict.COMPLIANT: "With MFA",

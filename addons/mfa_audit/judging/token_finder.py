@@ -8,7 +8,7 @@ import json
 import re
 from typing import Any, Final
 
-from mfa_audit.exchanges import Secret
+from mfa_audit.exchanges.exchange import Secret
 
 # A header line as browsers, Fiddler and `curl -v` show it, inside a curl command, or in a PowerShell or
 # Python table of headers: up to the closing quote or the end of the line.

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from mfa_audit.exchanges import Secret
+from mfa_audit.exchanges.exchange import Secret
 from mfa_audit.judging.verdicts import REASONS, USER_NAMES, Caller, Form, Verdict, caller, judge, text
 
 __all__ = ["ALLOWED", "FAILED", "NO_TOKEN", "SEVERAL", "Form", "Token", "User", "read", "user_of"]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
-from mfa_audit.exchanges import API_HOSTS
+from mfa_audit.exchanges.exchange import API_HOSTS
 
 # Stored tokens that were judged by an older version are judged anew from their claims.
 RULES_VERSION: Final = 1

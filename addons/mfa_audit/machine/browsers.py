@@ -18,8 +18,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from mfa_audit.errors import AuditError
-from mfa_audit.trust import load_certificate
-from mfa_audit.trust.nss import add_to
+from mfa_audit.machine.trust import load_certificate
+from mfa_audit.machine.trust.nss import add_to
 
 
 class Family(StrEnum):

@@ -20,7 +20,7 @@ from typing import Any, Final
 import psutil
 
 from mfa_audit.errors import AuditError
-from mfa_audit.folders import make_private, running_folder, write_private
+from mfa_audit.machine.folders import make_private, running_folder, write_private
 
 # A proxy of `run` serves the one command that it started, and nobody else is led to it.
 PROXY: Final = "proxy"

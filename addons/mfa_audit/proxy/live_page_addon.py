@@ -13,12 +13,12 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.net.http import status_codes
 from mitmproxy.proxy import mode_specs
 
+from mfa_audit.addon.options import add_page_option
 from mfa_audit.errors import AuditError
-from mfa_audit.exchanges import HOST_NAME, is_api_host
-from mfa_audit.formats.html import Live, render_live
-from mfa_audit.page import Content, Page, Part, Reply, Request, is_loopback
-from mfa_audit.reports import Report
-from mfa_audit.sources.options import add_page_option
+from mfa_audit.exchanges.exchange import HOST_NAME, is_api_host
+from mfa_audit.formats.html_page import Live, render_live
+from mfa_audit.proxy.live_page import Content, Page, Part, Reply, Request, is_loopback
+from mfa_audit.reports.model import Report
 
 logger = logging.getLogger("mfa_audit")
 

@@ -6,11 +6,11 @@ import asyncio
 import time
 from typing import Final
 
-from mfa_audit.audit import report_on_recording
-from mfa_audit.memory import give_back
-from mfa_audit.reports import Report
+from mfa_audit.machine.heap import give_back
+from mfa_audit.reports.databases import report_on_recording
+from mfa_audit.reports.model import Report
+from mfa_audit.reports.summary import Settings
 from mfa_audit.store.recorder import Recorder
-from mfa_audit.summary import Settings
 
 _LASTS: Final = 1.0  # seconds that a report is good for, at least
 _LARGE: Final = 0.03  # seconds; giving memory back takes some milliseconds, which a small report is not worth

@@ -14,18 +14,18 @@ from typing import Final, NoReturn
 
 from mitmproxy import addons, exceptions, master, options
 
-from mfa_audit.certificates import Authority
-from mfa_audit.environment import roots
-from mfa_audit.environment.variables import named_roots
+from mfa_audit.addon.live import PartnerCenterMfa
+from mfa_audit.addon.programs import holder_of
 from mfa_audit.errors import AuditError
-from mfa_audit.exchanges import API_DOMAIN, API_HOSTS, HOST_NAME
-from mfa_audit.folders import write_private
-from mfa_audit.formats.printable import line
-from mfa_audit.programs import holder_of
-from mfa_audit.sources.live import PartnerCenterMfa
-from mfa_audit.sources.live_page import LivePage, Read
+from mfa_audit.exchanges.exchange import API_DOMAIN, API_HOSTS, HOST_NAME
+from mfa_audit.machine.authorities import Authority
+from mfa_audit.machine.environment import roots
+from mfa_audit.machine.environment.variables import named_roots
+from mfa_audit.machine.folders import write_private
+from mfa_audit.printable import line
+from mfa_audit.proxy.live_page_addon import LivePage, Read
+from mfa_audit.proxy.upstream import Route
 from mfa_audit.store.recorder import Recorder
-from mfa_audit.upstream import Route
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8080

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from mfa_audit.environment.variables import exempts
 from mfa_audit.errors import AuditError
-from mfa_audit.exchanges import API_HOSTS
+from mfa_audit.exchanges.exchange import API_HOSTS
+from mfa_audit.machine.environment.variables import exempts
 
 _HELP: Final = "--upstream takes http://HOST:PORT or http://USER:PASSWORD@HOST:PORT"
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}

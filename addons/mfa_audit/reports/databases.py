@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from mfa_audit.errors import AuditError
-from mfa_audit.reports import Period, Report
+from mfa_audit.reports.model import Period, Report
+from mfa_audit.reports.summary import Settings, summarise
 from mfa_audit.store.ledger import Ledger
 from mfa_audit.store.reading import read_ledger, read_sessions
 from mfa_audit.store.sessions import this_account
-from mfa_audit.summary import Settings, summarise
 
 if TYPE_CHECKING:  # a report alone starts faster without the event loop
     from mfa_audit.store.recorder import Recorder

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from mfa_audit.reports import Gap, Period, Recording
+from mfa_audit.reports.model import Gap, Period, Recording
 from mfa_audit.store.ledger import GapFacts, SessionFacts, is_running
 from mfa_audit.store.sessions import BEAT
 

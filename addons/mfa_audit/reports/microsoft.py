@@ -8,7 +8,7 @@ from typing import Final
 
 from mfa_audit.judging.clients import KNOWN_APPS, Names, tool_of
 from mfa_audit.judging.people import People
-from mfa_audit.reports import Match, Microsoft, MicrosoftApplication, MicrosoftUser
+from mfa_audit.reports.model import Match, Microsoft, MicrosoftApplication, MicrosoftUser
 from mfa_audit.store.ledger import Ledger, MicrosoftCall, MicrosoftDay
 
 _DAY: Final = 24 * 3600

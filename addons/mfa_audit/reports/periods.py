@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from mfa_audit.errors import AuditError
-from mfa_audit.reports import Period
+from mfa_audit.reports.model import Period
 
 # A monthly job is in it.
 DEFAULT_SINCE: Final = "35d"

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from mfa_audit.comparison import compare
-from mfa_audit.coverage import cover
 from mfa_audit.judging.advice import advise
 from mfa_audit.judging.clients import Client, Names, Tool, tool_of
 from mfa_audit.judging.history import Standing, stand, worst
 from mfa_audit.judging.people import NAMES, People
 from mfa_audit.judging.tokens import User
 from mfa_audit.judging.verdicts import Answer, Verdict
-from mfa_audit.reports import Microsoft, NotAudited, Period, Report, Source, ToolRow, Totals, UserRow
+from mfa_audit.reports.gaps import cover
+from mfa_audit.reports.microsoft import compare
+from mfa_audit.reports.model import Microsoft, NotAudited, Period, Report, Source, ToolRow, Totals, UserRow
 from mfa_audit.store.ledger import ClientUse, Ledger, SessionFacts
 
 # Worst first; also the order in which a tool takes the verdict of its users.

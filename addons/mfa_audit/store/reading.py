@@ -14,17 +14,12 @@ from mfa_audit.judging.history import Use
 from mfa_audit.judging.tokens import NO_TOKEN, Form, User
 from mfa_audit.judging.verdicts import RULES_VERSION, Verdict, judge
 from mfa_audit.store import files, schema
-from mfa_audit.store.kinds import Kind, gather_kinds, read_each
-from mfa_audit.store.ledger import (
-    ClientCount,
-    ClientUse,
-    Ledger,
-    UnreadConnections,
-)
-from mfa_audit.store.microsoft import read_facts
+from mfa_audit.store.ledger import ClientCount, ClientUse, Ledger, UnreadConnections
+from mfa_audit.store.list_rows import read_facts
 from mfa_audit.store.rows import NOT_FOLDED
 from mfa_audit.store.session_rows import gap_facts, session_facts
 from mfa_audit.store.totals import ADD_UP, DAY_MS, HOUR_MS
+from mfa_audit.store.uses import Kind, gather_kinds, read_each
 
 
 def read_ledger(

@@ -25,9 +25,9 @@ from mfa_audit.errors import AuditError
 from mfa_audit.judging.observations import Observation
 from mfa_audit.store import files
 from mfa_audit.store.checkpoints import Checkpointer
-from mfa_audit.store.recording import Note, Recording, insert_gap
 from mfa_audit.store.retention import Retention
 from mfa_audit.store.rows import Rows
+from mfa_audit.store.session_writer import Note, Recording, insert_gap
 from mfa_audit.store.sessions import BEAT, Session
 from mfa_audit.store.sleep import find_sleep, read_clocks
 

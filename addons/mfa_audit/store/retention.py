@@ -10,7 +10,7 @@ from typing import Final
 
 from mfa_audit.errors import AuditError
 from mfa_audit.store import files
-from mfa_audit.store.leftovers import Leftovers, find_leftovers
+from mfa_audit.store.orphans import Leftovers, find_leftovers
 from mfa_audit.store.sleep import read_clocks
 from mfa_audit.store.totals import DAY_MS, HOUR_MS
 

@@ -17,7 +17,7 @@ from mfa_audit.judging.tokens import Token, User
 from mfa_audit.judging.verdicts import RULES_VERSION
 from mfa_audit.store import schema
 from mfa_audit.store.inserts import insert
-from mfa_audit.store.leftovers import RECENT
+from mfa_audit.store.orphans import RECENT
 from mfa_audit.store.totals import HOUR_MS, Call, Totals
 
 # How many different ones a database keeps apart. A caller that invents a new User-Agent, app id or path for

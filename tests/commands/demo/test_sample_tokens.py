@@ -7,7 +7,7 @@ import time
 import jwt
 import pytest
 
-from mfa_audit.demonstration.sample_tokens import (
+from mfa_audit.commands.demo.sample_tokens import (
     TENANT,
     make_app_token,
     make_token,

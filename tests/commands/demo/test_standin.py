@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mfa_audit.demonstration.sample_tokens import make_app_token, make_user_token
-from mfa_audit.demonstration.standin import Enforcement, Reply, Request, StandIn, reply_to
+from mfa_audit.commands.demo.sample_tokens import make_app_token, make_user_token
+from mfa_audit.commands.demo.standin import Enforcement, Reply, Request, StandIn, reply_to
 
 WITH_MFA = "Bearer " + make_user_token("pwd", "mfa")
 WITHOUT_MFA = "Bearer " + make_user_token("pwd")

@@ -10,7 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from mfa_audit.environment.bypasses import left_behind, mend_refusal, reads_proxy_variables, warnings_for
+from mfa_audit.machine.environment.bypasses import (
+    left_behind,
+    mend_refusal,
+    reads_proxy_variables,
+    warnings_for,
+)
 
 
 def program(folder: Path, name: str, content: str = "#!/bin/sh\n") -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from endpoints import Issuer
-from mfa_audit.environment import java
+from mfa_audit.machine.environment import java
 
 pytestmark = pytest.mark.skipif(shutil.which("keytool") is None, reason="no Java here")
 

@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-from mfa_audit.environment import shells
-from mfa_audit.environment.shells import Shell
 from mfa_audit.errors import AuditError
+from mfa_audit.machine.environment import shells
+from mfa_audit.machine.environment.shells import Shell
 
 HOSTILE = [
     "plain",

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from endpoints import Endpoint, Issuer, listening
-from mfa_audit.environment import roots
-from mfa_audit.environment.variables import child_environment, exempts, keep_proxied
 from mfa_audit.errors import AuditError
+from mfa_audit.machine.environment import roots
+from mfa_audit.machine.environment.variables import child_environment, exempts, keep_proxied
 
 API = "api.partnercenter.microsoft.com"
 OTHER = "login.example.test"

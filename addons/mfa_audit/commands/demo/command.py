@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 import click
 
 from mfa_audit.commands import quiet_option
-from mfa_audit.demonstration import sample_clients
-from mfa_audit.demonstration.sample_tokens import make_app_token, make_user_token
-from mfa_audit.demonstration.standin import StandIn
+from mfa_audit.commands.demo import sample_clients
+from mfa_audit.commands.demo.sample_tokens import make_app_token, make_user_token
+from mfa_audit.commands.demo.standin import StandIn
 from mfa_audit.errors import AuditError
 
 ORIGIN: Final = "https://api.partnercenter.microsoft.com"

@@ -27,9 +27,9 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from mfa_audit import certificates
-from mfa_audit.demonstration.sample_tokens import read_claims
-from mfa_audit.exchanges import API_DOMAIN, API_HOSTS
+from mfa_audit.commands.demo.sample_tokens import read_claims
+from mfa_audit.exchanges.exchange import API_DOMAIN, API_HOSTS
+from mfa_audit.machine import authorities
 
 Enforcement = Literal["2019", "2026"]
 
@@ -133,7 +133,7 @@ class StandIn:
     @property
     def certificate_file(self) -> Path:
         """The certificate of the authority that vouches for the stand-in, as PEM."""
-        return Path(self._folder.name) / certificates.PUBLIC_FILE
+        return Path(self._folder.name) / authorities.PUBLIC_FILE
 
     @property
     def origin(self) -> str:
@@ -185,7 +185,7 @@ class StandIn:
         # asyncio.run cancels the connections that are still open.
 
     def _tls(self) -> ssl.SSLContext:
-        authority = certificates.create(Path(self._folder.name), [h for h in self._hosts if h[0] != "*"])
+        authority = authorities.create(Path(self._folder.name), [h for h in self._hosts if h[0] != "*"])
         pem = Path(self._folder.name) / "server.pem"
         pem.write_bytes(authority.leaf(self._hosts))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

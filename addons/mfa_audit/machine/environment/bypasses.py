@@ -13,8 +13,8 @@ from typing import Final
 
 import psutil
 
-from mfa_audit.environment.shells import Shell, how_to_run
-from mfa_audit.formats.printable import line
+from mfa_audit.machine.environment.shells import Shell, how_to_run
+from mfa_audit.printable import line
 
 # For the moment after `run`, when the command made no call through the proxy.
 KINDS: Final = (

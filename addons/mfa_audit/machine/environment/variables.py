@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from mfa_audit.environment import java, roots
 from mfa_audit.errors import AuditError
-from mfa_audit.exchanges import API_HOSTS, is_api_host
-from mfa_audit.folders import make_private, write_private
+from mfa_audit.exchanges.exchange import API_HOSTS, is_api_host
+from mfa_audit.machine.environment import java, roots
+from mfa_audit.machine.folders import make_private, write_private
 
 # HTTP_PROXY too, although Partner Center speaks only HTTPS: Ruby's Net::HTTP and others look nowhere else.
 # ALL_PROXY not: whatever looks at it looks at the more exact names first, except for FTP and the like, which

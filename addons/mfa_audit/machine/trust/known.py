@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from mfa_audit import certificates
-from mfa_audit.certificates import Authority
 from mfa_audit.errors import AuditError
-from mfa_audit.trust import Certificate, Store, load_certificate, nss, runtimes, systems
+from mfa_audit.machine import authorities
+from mfa_audit.machine.authorities import Authority
+from mfa_audit.machine.trust import Certificate, Store, load_certificate, nss, runtimes, systems
 
 SYSTEMS: Final = ("windows", "macos", "debian", "fedora")
 
@@ -44,9 +44,9 @@ def authority_file(folder: Path) -> Path:
 
     So trusting may come before the first recording. Raises AuditError.
     """
-    kept = certificates.load(folder)
-    further = () if kept is None else tuple(host for host in kept.hosts if host not in certificates.OWN_HOSTS)
-    return certificates.ensure(folder, further).certificate_file
+    kept = authorities.load(folder)
+    further = () if kept is None else tuple(host for host in kept.hosts if host not in authorities.OWN_HOSTS)
+    return authorities.ensure(folder, further).certificate_file
 
 
 def trusted_authority(folder: Path, further: Sequence[str] = ()) -> Authority | None:
@@ -54,12 +54,12 @@ def trusted_authority(folder: Path, further: Sequence[str] = ()) -> Authority | 
 
     `run` uses it instead of one for the run, for the sake of programs that trust the system's store only.
     """
-    kept = certificates.load(folder)
+    kept = authorities.load(folder)
     if kept is None or not set(further) <= set(kept.hosts):
         return None
-    if kept.expires < datetime.now(UTC) or not (folder / certificates.PUBLIC_FILE).is_file():
+    if kept.expires < datetime.now(UTC) or not (folder / authorities.PUBLIC_FILE).is_file():
         return None
-    current = load_certificate(folder / certificates.PUBLIC_FILE)
+    current = load_certificate(folder / authorities.PUBLIC_FILE)
     return kept if _copy_of(current, folder).is_file() else None
 
 
@@ -84,7 +84,7 @@ def forget(folder: Path) -> None:
 def known_certificates(folder: Path) -> list[Certificate]:
     """The present authority and every earlier one that was trusted, each once."""
     files = sorted(_memory(folder).glob("*.pem"))
-    current = folder / certificates.PUBLIC_FILE
+    current = folder / authorities.PUBLIC_FILE
     found = []
     for file in [*([current] if current.is_file() else []), *files]:
         try:

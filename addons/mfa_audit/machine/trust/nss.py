@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from mfa_audit.environment import roots
-from mfa_audit.trust import Certificate, Delete, MakeFolder, Run, Step, Store, output_of
+from mfa_audit.machine.environment import roots
+from mfa_audit.machine.trust import Certificate, Delete, MakeFolder, Run, Step, Store, output_of
 
 CHROMIUM: Final = Path(".pki/nssdb")
 # Chromium's newer place, which it uses where the older one is missing.

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from mfa_audit.environment import java
-from mfa_audit.trust import Certificate, Run, Step, Store
+from mfa_audit.machine.environment import java
+from mfa_audit.machine.trust import Certificate, Run, Step, Store
 
 # Kept by the system's own store, which passes on to them what it is given.
 _OF_THE_SYSTEM: Final = (Path("/etc/ssl/certs/java"), Path("/etc/pki"))

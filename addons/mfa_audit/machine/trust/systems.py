@@ -6,8 +6,8 @@ import os
 import shutil
 from pathlib import Path, PurePosixPath
 
-from mfa_audit.environment import java, roots
-from mfa_audit.trust import Certificate, Copy, Delete, Run, Step, Store, output_of
+from mfa_audit.machine.environment import java, roots
+from mfa_audit.machine.trust import Certificate, Copy, Delete, Run, Step, Store, output_of
 
 
 def windows(*, machine: bool) -> Store:

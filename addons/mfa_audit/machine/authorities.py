@@ -27,8 +27,8 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mfa_audit.errors import AuditError
-from mfa_audit.exchanges import API_DOMAIN, API_HOSTS
-from mfa_audit.folders import make_private, write_private
+from mfa_audit.exchanges.exchange import API_DOMAIN, API_HOSTS
+from mfa_audit.machine.folders import make_private, write_private
 
 # A run seldom takes a day, and its authority is deleted with it. A kept one has to be trusted by hand again
 # after each renewal, so a quarter of a year is a compromise between that chore and the harm of a stolen key.

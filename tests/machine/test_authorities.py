@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 from mitmproxy.certs import CertStore
 
-from mfa_audit import certificates
 from mfa_audit.errors import AuditError
+from mfa_audit.machine import authorities
 
 API = "api.partnercenter.microsoft.com"
 ELSEWHERE = "login.microsoftonline.com"
@@ -89,7 +89,7 @@ def accepts(client: str, host: str, port: int, bundle: Path) -> bool:
 @pytest.mark.parametrize("client", ["curl", "python", "node"])
 def test_clients_take_it_for_partner_center_and_for_nothing_else(client: str, tmp_path: Path) -> None:
     """curl, Python (strict) and Node take mitmproxy's leaf for an API host and refuse another host's."""
-    authority = certificates.create(tmp_path / "ca", ["extra.contoso.example"])
+    authority = authorities.create(tmp_path / "ca", ["extra.contoso.example"])
     expected = {
         API: True,
         "x.partnercenter.microsoft.com": True,
@@ -105,27 +105,27 @@ def test_clients_take_it_for_partner_center_and_for_nothing_else(client: str, tm
 
 def test_it_signs_for_no_address(tmp_path: Path) -> None:
     """A leaf for an IP address is refused, since a kind of name without a constraint would be free."""
-    authority = certificates.create(tmp_path / "ca")
+    authority = authorities.create(tmp_path / "ca")
     with serving(authority.leaf(["127.0.0.1"]), tmp_path) as port:
         assert not accepts("python", "127.0.0.1", port, authority.certificate_file)
 
 
 def test_a_further_address_can_be_permitted(tmp_path: Path) -> None:
     """An address that was asked for is accepted."""
-    authority = certificates.create(tmp_path / "ca", ["127.0.0.1"])
+    authority = authorities.create(tmp_path / "ca", ["127.0.0.1"])
     with serving(authority.leaf(["127.0.0.1", API]), tmp_path) as port:
         assert accepts("python", "127.0.0.1", port, authority.certificate_file)
 
 
 def test_mitmproxy_uses_it(tmp_path: Path) -> None:
     """mitmproxy's certificate store loads the authority instead of making one of its own."""
-    authority = certificates.create(tmp_path)
+    authority = authorities.create(tmp_path)
     assert authority.certificate == CertStore.from_store(tmp_path, "mitmproxy", 2048).default_ca._cert
 
 
 def test_public_files_hold_the_certificate_without_the_key(tmp_path: Path) -> None:
     """The files that users install hold the certificate alone, in the formats their names promise."""
-    authority = certificates.create(tmp_path)
+    authority = authorities.create(tmp_path)
     assert authority.pem() == (tmp_path / "mitmproxy-ca-cert.pem").read_bytes()
     assert authority.pem() == (tmp_path / "mitmproxy-ca-cert.cer").read_bytes()
     bundle = pkcs12.load_pkcs12((tmp_path / "mitmproxy-ca-cert.p12").read_bytes(), None)
@@ -137,7 +137,7 @@ def test_files_are_private(tmp_path: Path) -> None:
     """Whatever the umask, only the owner reads the folder and its files."""
     mask = os.umask(0)
     try:
-        certificates.ensure(tmp_path / "ca")
+        authorities.ensure(tmp_path / "ca")
     finally:
         os.umask(mask)
     assert 0o700 == (tmp_path / "ca").stat().st_mode & 0o777
@@ -148,31 +148,31 @@ def test_files_are_private(tmp_path: Path) -> None:
 
 def test_a_run_authority_is_short_lived(tmp_path: Path) -> None:
     """An authority of a run ends within two days."""
-    left = certificates.create(tmp_path).expires - datetime.now(UTC)
+    left = authorities.create(tmp_path).expires - datetime.now(UTC)
     assert timedelta(days=1) < left <= timedelta(days=2)
 
 
 def test_a_kept_authority_is_kept(tmp_path: Path) -> None:
     """The same hosts in any order and case give the same authority, ninety days valid."""
-    first = certificates.ensure(tmp_path, ["a.example", "b.example"])
-    second = certificates.ensure(tmp_path, ["B.example", "a.example."])
+    first = authorities.ensure(tmp_path, ["a.example", "b.example"])
+    second = authorities.ensure(tmp_path, ["B.example", "a.example."])
     assert first.certificate == second.certificate
     assert timedelta(days=89) < first.expires - datetime.now(UTC) <= timedelta(days=90)
 
 
 def test_other_hosts_make_a_new_one(tmp_path: Path) -> None:
     """A changed list of hosts makes an authority that covers exactly that list."""
-    first = certificates.ensure(tmp_path, ["a.example"])
-    second = certificates.ensure(tmp_path, ["b.example", "10.0.0.7"])
+    first = authorities.ensure(tmp_path, ["a.example"])
+    second = authorities.ensure(tmp_path, ["b.example", "10.0.0.7"])
     assert first.certificate != second.certificate
     assert ("10.0.0.7", "b.example") == second.hosts[-2:]
-    assert second.certificate == certificates.ensure(tmp_path, ["b.example", "10.0.0.7"]).certificate
+    assert second.certificate == authorities.ensure(tmp_path, ["b.example", "10.0.0.7"]).certificate
 
 
 def test_it_is_renewed_before_its_end(tmp_path: Path) -> None:
     """With fourteen days left, a kept authority is replaced."""
-    old = certificates.create(tmp_path, days=certificates.RENEW_DAYS)
-    new = certificates.ensure(tmp_path)
+    old = authorities.create(tmp_path, days=authorities.RENEW_DAYS)
+    new = authorities.ensure(tmp_path)
     assert old.certificate != new.certificate
     assert new.pem() == new.certificate_file.read_bytes()
 
@@ -180,38 +180,38 @@ def test_it_is_renewed_before_its_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", [b"", b"not PEM", b"-----BEGIN PRIVATE KEY-----\nAAAA\n"])
 def test_a_damaged_file_is_replaced(tmp_path: Path, damage: bytes) -> None:
     """An unreadable private file leads to a new authority, not to an error."""
-    certificates.ensure(tmp_path)
-    (tmp_path / certificates.PRIVATE_FILE).write_bytes(damage)
-    authority = certificates.ensure(tmp_path)
+    authorities.ensure(tmp_path)
+    (tmp_path / authorities.PRIVATE_FILE).write_bytes(damage)
+    authority = authorities.ensure(tmp_path)
     assert authority.certificate == CertStore.from_store(tmp_path, "mitmproxy", 2048).default_ca._cert
     assert authority.pem() == authority.certificate_file.read_bytes()
 
 
 def test_a_key_of_another_certificate_is_damage(tmp_path: Path) -> None:
     """A private file whose key and certificate do not belong together is replaced."""
-    certificates.ensure(tmp_path / "a")
-    other = certificates.create(tmp_path / "b")
-    key = (tmp_path / "a" / certificates.PRIVATE_FILE).read_bytes().split(b"-----BEGIN CERT")[0]
-    (tmp_path / "a" / certificates.PRIVATE_FILE).write_bytes(key + other.pem())
-    assert other.certificate != certificates.ensure(tmp_path / "a").certificate
+    authorities.ensure(tmp_path / "a")
+    other = authorities.create(tmp_path / "b")
+    key = (tmp_path / "a" / authorities.PRIVATE_FILE).read_bytes().split(b"-----BEGIN CERT")[0]
+    (tmp_path / "a" / authorities.PRIVATE_FILE).write_bytes(key + other.pem())
+    assert other.certificate != authorities.ensure(tmp_path / "a").certificate
 
 
 def test_lost_public_files_come_back(tmp_path: Path) -> None:
     """Without its public files the authority is the same, and the files are written again."""
-    authority = certificates.ensure(tmp_path)
-    for name in (certificates.PUBLIC_FILE, certificates.WINDOWS_FILE):
+    authority = authorities.ensure(tmp_path)
+    for name in (authorities.PUBLIC_FILE, authorities.WINDOWS_FILE):
         (tmp_path / name).unlink()
-    (tmp_path / certificates.ANDROID_FILE).write_bytes(b"something else")
-    assert authority.certificate == certificates.ensure(tmp_path).certificate
+    (tmp_path / authorities.ANDROID_FILE).write_bytes(b"something else")
+    assert authority.certificate == authorities.ensure(tmp_path).certificate
     assert authority.pem() == authority.certificate_file.read_bytes()
-    assert authority.pem() == (tmp_path / certificates.ANDROID_FILE).read_bytes()
-    assert (tmp_path / certificates.WINDOWS_FILE).is_file()
+    assert authority.pem() == (tmp_path / authorities.ANDROID_FILE).read_bytes()
+    assert (tmp_path / authorities.WINDOWS_FILE).is_file()
 
 
 def test_processes_that_ask_at_once_agree(tmp_path: Path) -> None:
     """Of several that start on an empty folder, one makes the authority and all use it."""
     with ThreadPoolExecutor(4) as pool:
-        found = {a.certificate for a in pool.map(lambda _: certificates.ensure(tmp_path), range(4))}
+        found = {a.certificate for a in pool.map(lambda _: authorities.ensure(tmp_path), range(4))}
     assert 1 == len(found)
 
 
@@ -219,17 +219,17 @@ def test_an_unusable_folder_is_told(tmp_path: Path) -> None:
     """Where the folder cannot be made, the error says so in a sentence."""
     (tmp_path / "file").touch()
     with pytest.raises(AuditError, match="cannot keep the proxy's certificate in"):
-        certificates.ensure(tmp_path / "file")
+        authorities.ensure(tmp_path / "file")
 
 
 def test_the_key_does_not_show(tmp_path: Path) -> None:
     """An authority's repr holds no key."""
-    assert "PrivateKey" not in repr(certificates.create(tmp_path))
+    assert "PrivateKey" not in repr(authorities.create(tmp_path))
 
 
 def test_the_spki_hash_is_of_the_public_key(tmp_path: Path) -> None:
     """The hash for Chromium is that of the key that mitmproxy's leaves carry."""
-    authority = certificates.create(tmp_path)
+    authority = authorities.create(tmp_path)
     leaf = x509.load_pem_x509_certificate(
         signed_by_mitmproxy(tmp_path, API).split(b"-----END PRIVATE KEY-----\n")[1]
     )
