@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from html_page.parser import HTMLParser
+from html.parser import HTMLParser
 
 import reports_samples as samples
 from browser import WHY_NOT, Browser
