@@ -54,7 +54,7 @@ _PROGRAM_PATIENCE: Final = 0.100
 
 
 class _Asked(NamedTuple):
-    """The first look at a request."""
+    """The first look at a request, and the head of its answer where the body is still awaited."""
 
     connection: str
     at: float
@@ -64,6 +64,7 @@ class _Asked(NamedTuple):
     authorization: tuple[Secret, ...]
     parts: dict[str, str]
     tested: bool
+    head: http.Response | None = None
 
 
 class PartnerCenterMfa:
@@ -150,7 +151,7 @@ class PartnerCenterMfa:
         try:
             for asked in self._asked.values():  # what was asked will not be answered any more
                 program = self._blindness.program_name(asked.connection)
-                self.recorder.record(self._judge.observe(_exchange(asked, None, program)))
+                self.recorder.record(self._judge.observe(_exchange(asked, asked.head, program)))
             self._asked.clear()
             self._blindness.flush()
         except Exception as error:
@@ -177,6 +178,8 @@ class PartnerCenterMfa:
         if asked is None or flow.response is None:
             return None
         if flow.response.status_code == 401 and _is_small(flow.response):
+            # The body may never come (a stall, a client that hangs up, our own end): the head says enough.
+            self._asked[flow.id] = asked._replace(head=flow.response)
             return None
         return self._record(flow.id, flow.response)
 
@@ -184,7 +187,8 @@ class PartnerCenterMfa:
         return self._record(flow.id, flow.response) if flow.id in self._asked else None
 
     def error(self, flow: http.HTTPFlow) -> Awaitable[object] | None:
-        return self._record(flow.id, None) if flow.id in self._asked else None
+        asked = self._asked.get(flow.id)
+        return None if asked is None else self._record(flow.id, asked.head)
 
     def _look(self, flow: http.HTTPFlow, host: str) -> None:
         request = flow.request
