@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from mitmproxy import http
 
 from live_flows import play
-from mfa_audit.addon import live
+from mfa_audit.addon import calls, live
 from mfa_audit.addon.live import PartnerCenterMfa
 from mfa_audit.judging.observations import Judge
 from observed import query
@@ -100,8 +100,8 @@ def test_all_of_them_are_in_the_database(addon: PartnerCenterMfa, flow_to: Flows
     [
         (Judge, "_observe", 1),
         (Judge, "read_token", 1),
-        (PartnerCenterMfa, "_look", 0),
-        (live, "_exchange", 0),
+        (calls.Calls, "ask", 0),
+        (calls, "make_exchange", 0),
         (live.Blindness, "saw_request", 0),
         (live.Recorder, "record", 0),
     ],
