@@ -6,7 +6,7 @@ import gzip
 
 import pytest
 
-from mfa_audit.exchanges.exchange import Exchange, Secret
+from mfa_audit.exchanges.exchange import Exchange, Program, Secret
 from mfa_audit.exchanges.maker import NO_ANSWER, Answer, Fields, Request, find_api_host, make_exchange
 
 HOST = "api.partnercenter.microsoft.com"
@@ -14,7 +14,9 @@ TOKEN = ("Authorization", "Bearer x")
 
 
 def make(fields: Fields = (), answer: Answer = NO_ANSWER) -> Exchange:
-    return make_exchange(Request("GET", HOST, "/v1/customers", fields), HOST, answer, at=1.0, program="job")
+    return make_exchange(
+        Request("GET", HOST, "/v1/customers", fields), HOST, answer, at=1.0, program=Program("job")
+    )
 
 
 @pytest.mark.parametrize(

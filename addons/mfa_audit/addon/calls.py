@@ -17,7 +17,7 @@ from mitmproxy import ctx, http
 from mfa_audit.addon.connections import Blindness
 from mfa_audit.addon.options import TESTS
 from mfa_audit.exchanges.bodies import BODY_LIMIT
-from mfa_audit.exchanges.exchange import Secret
+from mfa_audit.exchanges.exchange import Program, Secret
 from mfa_audit.exchanges.maker import (
     NO_ANSWER,
     WANTED,
@@ -112,7 +112,7 @@ class Calls:
                 self._recorder.record(self._observe(asked, _read_answer(asked.head)))
         self._asked.clear()
 
-    async def _end_with(self, program: asyncio.Future[str | None], asked: _Asked, answer: Answer) -> None:
+    async def _end_with(self, program: asyncio.Future[Program | None], asked: _Asked, answer: Answer) -> None:
         """Record the first call of a connection whose process is still being looked up.
 
         The answer waits a little for that, since many a program ends as soon as it has it. If that is too
@@ -132,7 +132,7 @@ class Calls:
             self._fail(error)
 
     def _observe(self, asked: _Asked, answer: Answer) -> Observation:
-        program = self._blindness.program_name(asked.connection)
+        program = self._blindness.known_program(asked.connection)
         return self._judge.observe(
             make_exchange(asked.request, asked.host, answer, at=asked.at, program=program)
         )
@@ -153,10 +153,12 @@ class Calls:
         return added
 
 
-def _name_program(recorder: Recorder, observation: Observation, program: asyncio.Future[str | None]) -> None:
-    name = None if program.cancelled() or program.exception() else program.result()
-    if name is not None:
-        recorder.name_program(observation, name)
+def _name_program(
+    recorder: Recorder, observation: Observation, program: asyncio.Future[Program | None]
+) -> None:
+    found = None if program.cancelled() or program.exception() else program.result()
+    if found is not None:
+        recorder.name_program(observation, found)
 
 
 def _read_fields(headers: http.Headers) -> Fields:

@@ -19,7 +19,7 @@ from mfa_audit.addon.connections import Blindness
 from mfa_audit.addon.options import RECORDING_OPTIONS, TESTS, add_options
 from mfa_audit.addon.programs import Programs
 from mfa_audit.errors import AuditError
-from mfa_audit.exchanges.exchange import HOST_NAME, is_api_host
+from mfa_audit.exchanges.exchange import HOST_NAME, Program, is_api_host
 from mfa_audit.judging.clients import client_of
 from mfa_audit.judging.observations import Judge
 from mfa_audit.judging.people import Mode
@@ -210,15 +210,17 @@ class PartnerCenterMfa:
     def client_disconnected(self, client: connection.Client) -> None:
         self._blindness.close(client.id)
 
-    def _find_program(self, client: connection.Client) -> asyncio.Future[str | None]:
+    def _find_program(self, client: connection.Client) -> asyncio.Future[Program | None]:
         address, port = client.peername[:2]
         if not _is_loopback(address):
-            unknown: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+            unknown: asyncio.Future[Program | None] = asyncio.get_running_loop().create_future()
             unknown.set_result(None)
             return unknown
         return asyncio.ensure_future(self._programs.find(port, client.sockname[1]))
 
-    def _note_not_audited(self, host: str, user_agent: str | None, program: str | None, reason: str) -> None:
+    def _note_not_audited(
+        self, host: str, user_agent: str | None, program: Program | None, reason: str
+    ) -> None:
         if self.recorder is not None:
             self.recorder.programs_denied = self._programs.denied
             self.recorder.note_not_audited(time.time(), host, user_agent, program, reason)

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from mfa_audit.captures.remarks import Remarks
-from mfa_audit.exchanges.exchange import Exchange
+from mfa_audit.exchanges.exchange import Exchange, Program
 from mfa_audit.exchanges.maker import (
     VALUE_LIMIT,
     WANTED,
@@ -88,7 +88,7 @@ class Reading:
         *,
         own: float | None,
         place: str,
-        program: str | None = None,
+        program: Program | None = None,
     ) -> Exchange:
         """The Exchange of an entry to `host`, dated `own` where that is possible. Raises SkipError."""
         return make_exchange(request, host, answer, at=self._date(own, answer.fields, place), program=program)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from mfa_audit.exchanges.bodies import BODY_LIMIT, decode
-from mfa_audit.exchanges.exchange import Exchange, Secret, is_api_host
+from mfa_audit.exchanges.exchange import Exchange, Program, Secret, is_api_host
 
 # The longest header value that is kept; the largest tokens, with hundreds of groups, stay far below.
 VALUE_LIMIT: Final = 64 * 1024
@@ -119,7 +119,7 @@ def read_authorization(fields: Fields) -> tuple[Secret, ...]:
 
 
 def make_exchange(
-    request: Request, host: str, answer: Answer, *, at: float, program: str | None = None
+    request: Request, host: str, answer: Answer, *, at: float, program: Program | None = None
 ) -> Exchange:
     """The Exchange of a call to the API host `host`, begun `at` (seconds since 1970, UTC)."""
     parts = {
