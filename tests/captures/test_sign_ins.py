@@ -19,40 +19,13 @@ from typing import Any
 
 import pytest
 
+from captures_of_microsoft import APP, GRAPH, PARTNER_CENTER
 from mfa_audit.captures import recognition
 from mfa_audit.captures.recognition import Format
 from mfa_audit.captures.sign_ins import SignIn
 from processes import Audit
 
 NOW = 1_795_600_000.0  # 25 November 2026
-APP = "31d9ed98-a469-4536-ade2-f981bc1d6050"
-PARTNER_CENTER = "fa3d9a0c-3fb0-42cc-9193-47c7ecd2edbd"
-
-GRAPH: dict[str, Any] = {
-    "id": "66ea54eb-6301-4ee5-be62-ff5a759b0100",
-    "createdDateTime": "2026-11-24T03:00:00Z",
-    "userPrincipalName": "svc-pc@contoso.example",
-    "userId": "26be570a-ae82-4189-b4e2-a37c6808512d",
-    "appId": APP,
-    "appDisplayName": "Nightly sync",
-    "ipAddress": "203.0.113.7",
-    "clientAppUsed": "Mobile Apps and Desktop clients",
-    "conditionalAccessStatus": "success",
-    "signInEventTypes": ["nonInteractiveUser"],
-    "resourceDisplayName": "Microsoft Partner Center",
-    "resourceId": PARTNER_CENTER,
-    "homeTenantId": "5a5b1d3c-0000-4000-8000-000000000001",
-    "authenticationProtocol": "ropc",
-    "authenticationRequirement": "singleFactorAuthentication",
-    "authenticationRequirementPolicies": [],
-    "appliedConditionalAccessPolicies": [
-        {"id": "p1", "displayName": "Block legacy clients", "result": "success"},
-        {"id": "p2", "displayName": "Require MFA for admins", "result": "notApplied"},
-    ],
-    "networkLocationDetails": [{"networkType": "trustedNamedLocation", "networkNames": ["Head office"]}],
-    "mfaDetail": None,
-    "status": {"errorCode": 0, "failureReason": "Other.", "additionalDetails": None},
-}
 LOG_ANALYTICS = {
     "TimeGenerated": "2026-11-24T03:00:00Z",
     "Id": GRAPH["id"],

@@ -31,6 +31,7 @@ COLUMNS = {
     "microsoft_requests": "id name at request_id correlation_id operation_id user_id application_id mfa_compliant",
     "microsoft_adoption": "id name day application_id mfa_requests requests",
     "microsoft_principals": "id name user_id at",
+    "fetches": "id name covered_from covered_to rows",
     "sign_ins": "id name at request_id unique_token_id application_id application resource_id resource tenant user_id"
     " kind protocol requirement required_by conditional_access policies mfa error trusted_network",
 }

@@ -235,10 +235,13 @@ def import_sign_ins(
                 done.kept += 1
                 yield _sign_in(row, people)
 
+    tenants = importer.known_tenants()
     try:
         done.new_rows += importer.add_sign_ins(choose())
     except AuditError as error:
         done.trouble = str(error)
+    if tenants and done.tenants and not tenants & done.tenants:
+        done.remarks.note("of another tenant than any call or list in this database")
 
 
 def _sign_in(row: SignIn, people: People) -> SignInRow:

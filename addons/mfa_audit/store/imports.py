@@ -190,6 +190,38 @@ class Importer:
         except sqlite3.Error as error:
             raise files.unusable(self.path, error) from None
 
+    def known_tenants(self) -> set[str]:
+        """The tenants of the tokens and lists that are stored, in lower case. Raises AuditError."""
+        try:
+            return {
+                tenant.lower()
+                for (tenant,) in self._connection.execute(
+                    "SELECT DISTINCT tenant FROM users WHERE tenant IS NOT NULL AND id IN (SELECT user_id FROM tokens"
+                    " UNION SELECT user_id FROM microsoft_requests UNION SELECT user_id FROM microsoft_principals)"
+                )
+            }
+        except sqlite3.Error as error:
+            raise files.unusable(self.path, error) from None
+
+    def fetched_until(self, name: str) -> float | None:
+        """Up to when Microsoft was asked for this list (seconds since 1970, UTC); None: never. Raises AuditError."""
+        try:
+            (until,) = self._connection.execute(
+                "SELECT max(covered_to) FROM fetches WHERE name = ?", [name]
+            ).fetchone()
+        except sqlite3.Error as error:
+            raise files.unusable(self.path, error) from None
+        return None if until is None else until / 1000
+
+    def note_fetch(self, name: str, covered_from: float, covered_to: float, rows: int) -> None:
+        """Write down the time that Microsoft's answer covers (seconds since 1970, UTC). Raises AuditError."""
+        self._transact(
+            lambda: self._connection.execute(
+                "INSERT INTO fetches (name, covered_from, covered_to, rows) VALUES (?, ?, ?, ?)",
+                [name, round(covered_from * 1000), round(covered_to * 1000), rows],
+            )
+        )
+
     def add_sign_ins(self, rows: Iterable[SignInRow]) -> int:
         """Store rows of Entra's sign-in logs. Returns how many were new. Raises AuditError."""
         return self._add(

@@ -290,6 +290,13 @@ CREATE TABLE sign_ins (
 CREATE UNIQUE INDEX sign_ins_identity ON sign_ins (
     application_id, at, ifnull(request_id, ''), ifnull(unique_token_id, ''), ifnull(user_id, 0)
 );
+CREATE TABLE fetches (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    covered_from INTEGER NOT NULL,
+    covered_to INTEGER NOT NULL,
+    rows INTEGER NOT NULL
+);
 CREATE INDEX sign_ins_token ON sign_ins (unique_token_id) WHERE unique_token_id IS NOT NULL;
 """,
     )
