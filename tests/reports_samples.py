@@ -66,6 +66,8 @@ def tool(name: str, **changes: Any) -> ToolRow:
         client=None,
         application=None,
         program=None,
+        account=None,
+        started_by=None,
         sdk_versions=(),
         user_agents=("Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.19041.4522",),
         verdict=Verdict.NON_COMPLIANT,

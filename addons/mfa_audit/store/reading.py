@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.clients import Client, Tool, tool_of
 from mfa_audit.judging.history import Use
 from mfa_audit.judging.tokens import NO_TOKEN, Form, User
@@ -98,7 +99,12 @@ class _Reading:
                 "SELECT id, app_id, application, client, user_agent, sdk_version FROM clients"
             )
         }
-        self._programs: dict[int, str | None] = dict(connection.execute("SELECT id, name FROM programs"))
+        self._programs: dict[int, Program | None] = {
+            identifier: Program(*values)
+            for identifier, *values in connection.execute(
+                "SELECT id, name, account, started_by FROM programs"
+            )
+        }
         self._programs[schema.UNKNOWN_PROGRAM_ID] = None
         self._users: dict[int, User] = {}
 
