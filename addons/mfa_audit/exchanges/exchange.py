@@ -22,6 +22,10 @@ API_HOSTS: Final = (
 # Any name below this one too, as seen in other people's code.
 API_DOMAIN: Final = "partnercenter.microsoft.com"
 
+# Bytes of the Authorization fields of one call that are read. Entra's tokens stay below 20 kB, and servers refuse
+# far shorter headers. One that is longer is told by its length alone, so captures keep one byte more of a value.
+LONGEST_AUTHORIZATION: Final = 64 * 1024
+
 HOST_NAME: Final = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+"
 )

@@ -92,6 +92,18 @@ REDACTED: Final = Advice(
     "Record with mfa-audit itself, or capture again without removing the Authorization header",
     AUTHENTICATION,
 )
+NOT_FILLED_IN: Final = Advice(
+    "The script sent the name of a variable instead of the token in it: the variable was never set, or its sign-in "
+    "failed",
+    "Check that the script signs in, keeps the token under the name that the header uses, and stops when the "
+    "sign-in fails",
+    AUTHENTICATION,
+)
+TOO_LONG: Final = Advice(
+    "The Authorization header is longer than 64 KiB, and no token of Entra's is",
+    "Check how the tool builds the header, or ask its vendor",
+    AUTHENTICATION,
+)
 NEVER_ACCEPTED: Final = Advice(
     "Partner Center never accepted the token, for instance because it had expired",
     "Mend the tool's sign-in first, then look again",
@@ -122,6 +134,8 @@ _BY_REASON: Final[tuple[tuple[str, Advice], ...]] = (
     ("server-says-no", SERVER_SAYS_NO),
     ("caller-unknown", UNKNOWN_CALLER),
     ("redacted", REDACTED),
+    ("not-filled-in", NOT_FILLED_IN),
+    ("too-long", TOO_LONG),
     ("encrypted", UNREADABLE),
     ("opaque", UNREADABLE),
     ("proof-of-possession", UNREADABLE),

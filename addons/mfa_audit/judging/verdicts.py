@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from mfa_audit.exchanges.exchange import API_HOSTS
+from mfa_audit.judging.claims import USER_NAMES
 
 # Stored tokens that were judged by an older version are judged anew from their claims.
 RULES_VERSION: Final = 1
@@ -45,6 +46,8 @@ class Form(StrEnum):
     OPAQUE = "opaque"
     POP = "proof-of-possession"  # whose inner token could not be read
     REDACTED = "redacted"
+    NOT_FILLED_IN = "not-filled-in"  # the name of a variable, or what a language prints for no value
+    TOO_LONG = "too-long"
     MALFORMED = "malformed"
     OTHER_SCHEME = "other-scheme"  # Basic and the like
     NONE = "none"  # the call carried no Authorization at all
@@ -85,8 +88,12 @@ REASONS: Final[Mapping[str, Reason]] = {
     "opaque": Reason("The token has no readable content", Verdict.UNDETERMINED),
     "proof-of-possession": Reason("A proof-of-possession token that cannot be read", Verdict.UNDETERMINED),
     "redacted": Reason("The token was taken out before we saw it", Verdict.UNDETERMINED),
+    "too-long": Reason("The Authorization header is too long to be read", Verdict.UNDETERMINED),
     "several-tokens": Reason("The call carried different tokens at once", Verdict.UNDETERMINED),
     "other-scheme": Reason("The call did not use a bearer token", Verdict.UNDETERMINED),
+    "not-filled-in": Reason(
+        "The call carried the name of a variable, or an empty value, instead of a token", Verdict.UNDETERMINED
+    ),
     "empty-token": Reason("The Authorization header holds no token", Verdict.UNDETERMINED),
     "malformed": Reason("The token is broken", Verdict.UNDETERMINED),
     "judging-failed": Reason("mfa-audit failed on this token", Verdict.UNDETERMINED),
@@ -103,7 +110,7 @@ _RANK: Final = {reason: rank for rank, reason in enumerate(REASONS)}
 
 # Reasons of tokens whose content we do not see at all; only there does the server's "yes" decide.
 UNREADABLE: Final = frozenset(
-    {"encrypted", "opaque", "proof-of-possession", "redacted", "malformed", "judging-failed"}
+    {"encrypted", "opaque", "proof-of-possession", "redacted", "too-long", "malformed", "judging-failed"}
 )
 
 # What `aud` may be for Partner Center: the hosts' own URLs, the application id and the aliases in its
@@ -120,8 +127,6 @@ AUDIENCES: Final = frozenset(
 )
 # Azure AD Graph, by name and by application id.
 RETIRED_AUDIENCES: Final = frozenset({"https://graph.windows.net", "00000002-0000-0000-c000-000000000000"})
-
-USER_NAMES: Final = ("upn", "unique_name", "preferred_username")
 
 _WORDS: Final = re.compile(r"[\s,]+")
 
@@ -227,6 +232,8 @@ _UNREAD: Final[Mapping[Form, str]] = {
     Form.OPAQUE: "opaque",
     Form.POP: "proof-of-possession",
     Form.REDACTED: "redacted",
+    Form.NOT_FILLED_IN: "not-filled-in",
+    Form.TOO_LONG: "too-long",
     Form.MALFORMED: "malformed",
     Form.OTHER_SCHEME: "other-scheme",
     Form.NONE: "no-token",
