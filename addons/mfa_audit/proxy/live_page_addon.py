@@ -13,7 +13,7 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.net.http import status_codes
 from mitmproxy.proxy import mode_specs
 
-from mfa_audit.addon.options import add_page_option
+from mfa_audit.addon.options import add_options
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges.exchange import HOST_NAME, is_api_host
 from mfa_audit.formats.html_page import Live, render_live
@@ -39,7 +39,7 @@ class LivePage:
         self._shown: tuple[Report, Live] | None = None
 
     def load(self, loader: Loader) -> None:
-        add_page_option(loader)
+        add_options(loader, page=True)
 
     def configure(self, updated: set[str]) -> None:
         name = ctx.options.mfa_audit_page
