@@ -48,7 +48,9 @@ class RecorderOption:
 
 OPTIONS: Final[Sequence[RecorderOption]] = (
     RecorderOption("db", str, "", "The audit database. Empty: audit.db in your data folder.", "--db PATH"),
-    RecorderOption("hosts", Sequence[str], (), "A further API host. Repeatable.", "--host NAME", restarts=False),
+    RecorderOption(
+        "hosts", Sequence[str], (), "A further API host. Repeatable.", "--host NAME", restarts=False
+    ),
     RecorderOption(
         "validate",
         bool,

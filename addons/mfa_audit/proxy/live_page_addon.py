@@ -17,7 +17,8 @@ from mfa_audit.addon.options import add_options
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges.exchange import HOST_NAME, is_api_host
 from mfa_audit.formats.html_page import Live, render_live
-from mfa_audit.proxy.live_page import Content, Page, Part, Reply, Request, is_loopback
+from mfa_audit.machine.loopback import is_loopback
+from mfa_audit.proxy.live_page import Content, Page, Part, Reply, Request
 from mfa_audit.reports.model import Report
 
 logger = logging.getLogger("mfa_audit")

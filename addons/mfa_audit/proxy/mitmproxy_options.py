@@ -15,14 +15,39 @@ from mfa_audit.printable import line
 
 # How mitmproxy speaks to clients, servers and name servers. `mode` is checked again once it listens.
 ALLOWED: Final = frozenset(
-    """
-    block_private ciphers_client ciphers_server client_certs connect_addr connection_strategy dns_name_servers
-    dns_use_hosts_file http2 http2_ping_keepalive http3 http_connect_send_host_header keep_host_header mode
-    normalize_outbound_headers rawtcp request_client_cert save_stream_filter ssl_verify_upstream_trusted_ca
-    ssl_verify_upstream_trusted_confdir stream_large_bodies strip_ech tcp_timeout tls_ecdh_curve_client
-    tls_ecdh_curve_server tls_version_client_max tls_version_client_min tls_version_server_max
-    tls_version_server_min validate_inbound_headers websocket
-    """.split()
+    {
+        "block_private",
+        "ciphers_client",
+        "ciphers_server",
+        "client_certs",
+        "connect_addr",
+        "connection_strategy",
+        "dns_name_servers",
+        "dns_use_hosts_file",
+        "http2",
+        "http2_ping_keepalive",
+        "http3",
+        "http_connect_send_host_header",
+        "keep_host_header",
+        "mode",
+        "normalize_outbound_headers",
+        "rawtcp",
+        "request_client_cert",
+        "save_stream_filter",
+        "ssl_verify_upstream_trusted_ca",
+        "ssl_verify_upstream_trusted_confdir",
+        "stream_large_bodies",
+        "strip_ech",
+        "tcp_timeout",
+        "tls_ecdh_curve_client",
+        "tls_ecdh_curve_server",
+        "tls_version_client_max",
+        "tls_version_client_min",
+        "tls_version_server_max",
+        "tls_version_server_min",
+        "validate_inbound_headers",
+        "websocket",
+    }
 )
 
 _TOKENS: Final = "that file will hold live tokens; anybody who can read it can use them until they expire"
@@ -51,7 +76,9 @@ _HOSTS: Final = "only Partner Center's hosts are opened; add an API host with --
 _ANSWERS: Final = "an answer that is not Partner Center's own would be judged as if it were"
 _PASSIVE: Final = "no call may fail or change whose it is because of the recording"
 _LISTEN: Final = "use --listen HOST:PORT"
-_NO_WINDOW: Final = "it changes mitmproxy's windows, and there is none here; use mitmproxy or mitmweb for that"
+_NO_WINDOW: Final = (
+    "it changes mitmproxy's windows, and there is none here; use mitmproxy or mitmweb for that"
+)
 _REPLAY: Final = "only live calls are recorded; audit a saved one with mfa-audit import FILE"
 _SILENT: Final = "nothing of a call is printed here; `mfa-audit addon` says how to use mitmdump, which can"
 _EMUDHRA: Final = (
@@ -123,7 +150,10 @@ def check_names(names: Sequence[str]) -> None:
         if name in REFUSED:
             refuse(name, REFUSED[name])
         if name not in ALLOWED and name not in WARNED and name not in _OWN:
-            refuse(name, "mfa-audit does not know this option of mitmproxy, so it is not allowed; see docs/options.md")
+            refuse(
+                name,
+                "mfa-audit does not know this option of mitmproxy, so it is not allowed; see docs/options.md",
+            )
 
 
 def refuse(name: str, why: str) -> NoReturn:

@@ -17,7 +17,7 @@ from mitmproxy import addons, exceptions, master, options, version
 from mfa_audit.addon.live import PartnerCenterMfa
 from mfa_audit.addon.programs import holder_of
 from mfa_audit.errors import AuditError
-from mfa_audit.exchanges.exchange import API_DOMAIN, API_HOSTS, HOST_NAME
+from mfa_audit.exchanges.exchange import API_DOMAIN, API_HOSTS
 from mfa_audit.machine.authorities import Authority
 from mfa_audit.machine.environment import roots
 from mfa_audit.machine.environment.variables import named_roots
@@ -25,12 +25,11 @@ from mfa_audit.machine.folders import write_private
 from mfa_audit.printable import line
 from mfa_audit.proxy.live_page_addon import LivePage, Read
 from mfa_audit.proxy.mitmproxy_options import WARNED, check_names, refuse
-from mfa_audit.proxy.upstream import Route
+from mfa_audit.proxy.upstream import DEFAULT_HOST, DEFAULT_PORT, Route
 from mfa_audit.store.recorder import Recorder
 
-DEFAULT_HOST: Final = "127.0.0.1"
-DEFAULT_PORT: Final = 8080
 _START_SECONDS: Final = 30
+
 
 @dataclass(frozen=True, slots=True)
 class ProxySettings:
@@ -119,15 +118,6 @@ def allowed_hosts(hosts: Sequence[str]) -> list[str]:
     return [rf"^{name}:\d+$" for name in (*names, rf"[^:/]+\.{re.escape(API_DOMAIN)}")]
 
 
-def check_hosts(hosts: Sequence[str]) -> tuple[str, ...]:
-    """Further API hosts in lower case. Raises AuditError for what is no host name."""
-    names = tuple(host.lower().rstrip(".") for host in hosts)
-    for name in names:
-        if not HOST_NAME.fullmatch(name):
-            raise AuditError(f"--host {line(name)!r} is not a host name such as api.example.com.")
-    return names
-
-
 @contextlib.asynccontextmanager
 async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIterator[Proxy]:
     """A proxy that records for as long as the context lasts; `say` gets its warnings, such as lost rows.
@@ -159,7 +149,9 @@ async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIte
         logging.getLogger("mfa_audit").removeHandler(talk)
 
 
-def _configure(settings: ProxySettings, addon: PartnerCenterMfa, page: LivePage | None) -> tuple[_Master, tuple[str, ...]]:
+def _configure(
+    settings: ProxySettings, addon: PartnerCenterMfa, page: LivePage | None
+) -> tuple[_Master, tuple[str, ...]]:
     opts = options.Options()
     machine = _Master(opts)
     # Ours first: they must see each request before any addon that reroutes or rewrites it.
@@ -180,9 +172,8 @@ def _configure(settings: ProxySettings, addon: PartnerCenterMfa, page: LivePage 
             **settings.route.options(),
         )
         remarks = _set_extra(opts, settings.extra)
-        opts.update(
-            mfa_audit_hosts=list(settings.hosts), mfa_audit_db=str(settings.database), **settings.recorder
-        )
+        own = {"mfa_audit_hosts": list(settings.hosts), "mfa_audit_db": str(settings.database)}
+        opts.update(**{**settings.recorder, **own})
         addon.open()
     except exceptions.OptionsError as error:
         raise AuditError(line(str(error), 1_000)) from None
