@@ -11,10 +11,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from mfa_audit.exchanges.bodies import BODY_LIMIT, decode
-from mfa_audit.exchanges.exchange import Exchange, Program, Secret, is_api_host
+from mfa_audit.exchanges.exchange import LONGEST_AUTHORIZATION, Exchange, Program, Secret, is_api_host
 
 # The longest header value that is kept; the largest tokens, with hundreds of groups, stay far below.
-VALUE_LIMIT: Final = 64 * 1024
+VALUE_LIMIT: Final = LONGEST_AUTHORIZATION + 1
 # Asks the server to enforce the rule on this one call: what it then refuses, it refused by test.
 ENFORCE: Final = "ms-enforce-mfa"
 
