@@ -19,6 +19,8 @@ from mfa_audit.commands.demo.standin import StandIn
 from mfa_audit.machine.folders import HOME_VARIABLE
 from processes import COMMAND, Audit
 
+pytest_plugins = ["skips"]
+
 # What a machine may have set for its own network, and what would lead a test to its user's files.
 _FOREIGN = ("PROXY", "_CA_", "_CERT", "CACERT", "CA_BUNDLE", "CAINFO", "ROOTS_FILE")
 _OWN = ("MFA_AUDIT_", "XDG_", "NO_COLOR", "FORCE_COLOR", "JAVA_TOOL_OPTIONS", "APPDATA", "LOCALAPPDATA")

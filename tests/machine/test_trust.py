@@ -136,7 +136,7 @@ exec "$@"
 def may_unshare() -> bool:
     return (
         sys.platform == "linux"
-        and os.geteuid() == 0
+        and getattr(os, "geteuid", lambda: None)() == 0
         and shutil.which("update-ca-certificates", path="/usr/sbin:/usr/bin") is not None
         and shutil.which("unshare") is not None
         and subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
