@@ -94,11 +94,11 @@ class PartnerCenterMfa:
     def open(self) -> None:
         """Begin a recording as the options say, and end the one before. Raises OptionsError."""
         options = ctx.options
-        path = Path(options.mfa_audit_db).expanduser() if options.mfa_audit_db else default_database()
         session = Session(
             self.kind, time.time(), validate=options.mfa_audit_validate, enforce=options.mfa_audit_enforce
         )
         try:
+            path = Path(options.mfa_audit_db).expanduser() if options.mfa_audit_db else default_database()
             people = people_for(Mode(options.mfa_audit_users))
             recorder = Recorder(
                 path,
