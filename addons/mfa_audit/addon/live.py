@@ -50,7 +50,8 @@ _REQUEST: Final = {name.encode(): field for name, field in REQUEST_HEADERS.items
 _RESPONSE: Final = {name.encode(): field for name, field in RESPONSE_HEADERS.items()}
 _HOSTS_REMEMBERED: Final = 1_000
 # Seconds that a new connection waits, at most, for the name of its program, before its TLS begins and again before
-# its first answer. Finding it takes some 13 ms; a program that refuses our certificate may end right after that.
+# its first answer. On Linux most need 1 ms and no wait (scripts/bench/programs.py); a program that refuses our
+# certificate may end right after that.
 _PROGRAM_PATIENCE: Final = 0.100
 
 
@@ -340,12 +341,12 @@ class PartnerCenterMfa:
             self._fail(error)
 
     def _find_program(self, client: connection.Client) -> asyncio.Future[Program | None]:
-        address, port = client.peername[:2]
-        if not _is_loopback(address):
+        theirs, ours = client.peername[:2], client.sockname[:2]
+        if not (_is_loopback(theirs[0]) or theirs[0] == ours[0]):
             unknown: asyncio.Future[Program | None] = asyncio.get_running_loop().create_future()
             unknown.set_result(None)
             return unknown
-        return asyncio.ensure_future(self._programs.find(port, client.sockname[1]))
+        return asyncio.ensure_future(self._programs.find(theirs, ours))
 
     def _note_not_audited(
         self, host: str, user_agent: str | None, program: Program | None, reason: str
