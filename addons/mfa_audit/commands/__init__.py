@@ -114,6 +114,13 @@ def main() -> None:
         # to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = EXIT_FAILED
+    except ImportError as error:
+        click.echo(
+            f"mfa-audit: the Python package {error.name or 'of an unknown name'} is missing or damaged. "
+            "Install mfa-audit again: pip install --force-reinstall, from where it came.",
+            err=True,
+        )
+        code = EXIT_FAILED
     except Exception as error:  # a traceback would show locals, and a local may be a token
         click.echo(
             f"mfa-audit: unexpected {type(error).__name__}. Nothing recorded is lost. "
