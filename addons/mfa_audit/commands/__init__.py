@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "browse": ("browse", "Record a browser of its own, then report."),
     "proxy": ("proxy", "Record until Ctrl-C, then report."),
     "import": ("import_", "Audit captures, and what Microsoft saw."),
+    "fetch": ("fetch", "Ask Microsoft for its lists and sign-in logs."),
     "report": ("report", "Say which tools call Partner Center without MFA."),
     "check": ("check", "Say Yes or No for one token."),
     "backup": ("backup", "Copy the database into one file, also while proxies write."),
