@@ -39,12 +39,6 @@ GRAPH = "https://graph.microsoft.com/v1.0/$metadata#"
         ('{"code": 900421, "description": "MFA required", "data": [], "source": "x"}', "an error", "fetch it again"),
         ('{"error": {"code": "Unauthorized", "message": "x"}}', "an error", "fetch it again"),
         ('{"error": "invalid_grant", "error_description": "AADSTS50076"}', "an error", "fetch it again"),
-        (
-            json.dumps({"@odata.context": f"{GRAPH}auditLogs/signIns", "value": [
-                {"createdDateTime": "x", "userPrincipalName": "x", "appId": "y"}]}),
-            "sign-in log", "docs/captures.md",
-        ),
-        ('[{"createdDateTime": "x", "userPrincipalName": "y"}]', "sign-in log", "docs/captures.md"),
         (json.dumps({"@odata.context": f"{GRAPH}users", "value": []}), "Microsoft Graph", "captures.md"),
         (json.dumps({"@odata.context": f"{GRAPH}users", "value": [{"id": "x"}]}), "Microsoft Graph", "captures.md"),
         ('{"value": []}', "empty list", "docs/captures.md"),

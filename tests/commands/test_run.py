@@ -114,11 +114,14 @@ def test_a_missing_program_is_one_sentence(audit: Audit, database: Path) -> None
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--set", "no_such_option=1"], "no_such_option: mitmproxy has no such option"),
+        (["--set", "no_such_option=1"], "no_such_option: mfa-audit does not know this option of mitmproxy"),
         (["--set", "connection_strategy=zzz"], "connection_strategy: it must be one of"),
         (["--set", "listen_port=x"], "listen_port: use --listen"),
         (["--set", "allow_hosts=."], "allow_hosts: only Partner Center's hosts are opened"),
-        (["--set", "flow_detail=4"], "flow_detail: nothing of a call is printed here; use mitmdump -s"),
+        (
+            ["--set", "flow_detail=4"],
+            "flow_detail: nothing of a call is printed here; `mfa-audit addon` says how",
+        ),
         (["--set", "stream_large_bodies=lots"], "Invalid stream_large_bodies"),
         (["--host", "not a host"], "is not a host name"),
         (["--listen", "nowhere"], "--listen takes HOST:PORT"),

@@ -19,11 +19,12 @@ from mfa_audit.addon.connections import Blindness
 from mfa_audit.addon.options import RECORDING_OPTIONS, TESTS, add_options
 from mfa_audit.addon.programs import Programs
 from mfa_audit.errors import AuditError
-from mfa_audit.exchanges.exchange import HOST_NAME, Program, is_api_host
+from mfa_audit.exchanges.exchange import Program, check_hosts, is_api_host
 from mfa_audit.judging.clients import client_of
 from mfa_audit.judging.observations import Judge
 from mfa_audit.judging.people import Mode
 from mfa_audit.machine.folders import default_database
+from mfa_audit.machine.loopback import is_loopback
 from mfa_audit.machine.people_key import people_for
 from mfa_audit.store.files import warn_if_shared
 from mfa_audit.store.recorder import Recorder
@@ -77,12 +78,10 @@ class PartnerCenterMfa:
         if not any(name.startswith("mfa_audit_") for name in updated):
             return
         options = ctx.options
-        hosts = tuple(host.lower().rstrip(".") for host in options.mfa_audit_hosts)
-        for host in hosts:
-            if not HOST_NAME.fullmatch(host):
-                raise exceptions.OptionsError(
-                    f"mfa_audit_hosts: {host!r} is not a host name such as api.example.com"
-                )
+        try:
+            hosts = check_hosts(options.mfa_audit_hosts)
+        except AuditError as error:
+            raise exceptions.OptionsError(f"mfa_audit_hosts: {error}") from None
         if options.mfa_audit_keep_calls < 1 or options.mfa_audit_keep_totals < options.mfa_audit_keep_calls:
             raise exceptions.OptionsError(
                 "mfa_audit_keep_calls must be 1 or more, and mfa_audit_keep_totals not less than it"
@@ -95,11 +94,11 @@ class PartnerCenterMfa:
     def open(self) -> None:
         """Begin a recording as the options say, and end the one before. Raises OptionsError."""
         options = ctx.options
-        path = Path(options.mfa_audit_db).expanduser() if options.mfa_audit_db else default_database()
         session = Session(
             self.kind, time.time(), validate=options.mfa_audit_validate, enforce=options.mfa_audit_enforce
         )
         try:
+            path = Path(options.mfa_audit_db).expanduser() if options.mfa_audit_db else default_database()
             people = people_for(Mode(options.mfa_audit_users))
             recorder = Recorder(
                 path,
@@ -212,7 +211,7 @@ class PartnerCenterMfa:
 
     def _find_program(self, client: connection.Client) -> asyncio.Future[Program | None]:
         address, port = client.peername[:2]
-        if not _is_loopback(address):
+        if not is_loopback(address):
             unknown: asyncio.Future[Program | None] = asyncio.get_running_loop().create_future()
             unknown.set_result(None)
             return unknown
@@ -244,7 +243,3 @@ class PartnerCenterMfa:
             logger.warning(
                 "mfa-audit records live traffic only: audit a capture with `mfa-audit import FILE`."
             )
-
-
-def _is_loopback(address: str) -> bool:
-    return address.startswith("127.") or address in ("::1", "::ffff:127.0.0.1")

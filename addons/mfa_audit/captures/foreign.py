@@ -10,8 +10,8 @@ from mfa_audit.captures.json_texts import find_encoding
 
 _LISTS: Final = "docs/captures.md shows how to fetch Microsoft's lists"
 NOT_KNOWN: Final = (
-    "none of the captures that can be read: mitmproxy flows, HAR, Fiddler SAZ, or one of Microsoft's lists as "
-    "JSON"
+    "none of the captures that can be read: mitmproxy flows, HAR, Fiddler SAZ, one of Microsoft's lists as "
+    "JSON, or a sign-in log of Entra"
 )
 
 
@@ -52,17 +52,6 @@ def _is_error(it: _Beginning) -> bool:
         or "error_description" in keys
     )
 
-
-_SIGN_INS: Final = frozenset(
-    {
-        "createddatetime",
-        "userprincipalname",
-        "conditionalaccessstatus",
-        "clientappused",
-        "appdisplayname",
-        "resultdescription",
-    }
-)
 
 # The first row whose test is true says what a file is, and what to do. Each text completes "FILE is …".
 _ROWS: Final[tuple[tuple[Callable[[_Beginning], object], str], ...]] = (
@@ -113,10 +102,6 @@ _ROWS: Final[tuple[tuple[Callable[[_Beginning], object], str], ...]] = (
         _is_error,
         "an error that came instead of the answer, not a list: fetch it again with a token of a user, with MFA, of "
         "the partner tenant",
-    ),
-    (
-        lambda it: len(_SIGN_INS & {*it.outer, *it.inner}) >= 2,
-        f"a sign-in log of Entra, which does not say what called Partner Center: {_LISTS}",
     ),
     (
         lambda it: "@odata.context" in it.outer,

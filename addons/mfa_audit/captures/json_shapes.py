@@ -1,4 +1,4 @@
-"""What a JSON text is, told by its beginning: a HAR, rows of Microsoft's lists, or something else."""
+"""What a JSON text is, told by its beginning: a HAR, rows of a list or log, or something else."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from mfa_audit.captures.json_texts import BrokenError, CutOffError, JsonText
 from mfa_audit.captures.microsoft_lists import CONTAINERS, DEEPEST, read_row
+from mfa_audit.captures.sign_ins import looks_like_row
 
 
 class Shape(Enum):
@@ -16,6 +17,7 @@ class Shape(Enum):
 
     HAR = auto()
     ROWS = auto()
+    SIGN_INS = auto()
     OTHER = auto()
 
 
@@ -69,6 +71,8 @@ class Beginning:
                 self._look_at_member(key, depth, found)
                 if as_entry and _names_url(found.get("request")):
                     raise _ToldError(Shape.HAR)
+        if looks_like_row(found):
+            raise _ToldError(Shape.SIGN_INS)
         if read_row(found) is not None:
             raise _ToldError(Shape.ROWS)
         if _EMPTY not in found:

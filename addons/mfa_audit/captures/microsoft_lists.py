@@ -53,8 +53,8 @@ class Principal(NamedTuple):
 
 Row = PartnerRequest | Adoption | Principal
 
-# Where the rows are in what surrounds them: Microsoft's pages, and PowerShell's way of writing arrays.
-CONTAINERS: Final = ("items", "value")
+# Where the rows are in what surrounds them: Microsoft's pages, PowerShell's way of writing arrays, Azure's exports.
+CONTAINERS: Final = ("items", "value", "records")
 # A page in an array in a page is the deepest that anybody writes.
 DEEPEST: Final = 8
 MOST_COLUMNS: Final = 100
@@ -150,7 +150,6 @@ def _make(row: Row, reading: Reading, place: str) -> Row:
     The lists show the last seven days. So a failure is dated a few days too late at most, and counts as long as any
     other. A good row without a date shows nothing.
     """
-    reading.understood += 1
     if (row.day if isinstance(row, Adoption) else row.at) is not None:
         return row
     if isinstance(row, Adoption):

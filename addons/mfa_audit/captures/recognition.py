@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import codecs
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
 
-from mfa_audit.captures import flows, foreign, har, microsoft_lists, saz
+from mfa_audit.captures import flows, foreign, har, microsoft_lists, saz, sign_ins
 from mfa_audit.captures.archives import Archive, DamagedError, Password
 from mfa_audit.captures.entries import Reading
 from mfa_audit.captures.json_shapes import Beginning, Shape
 from mfa_audit.captures.json_texts import CutOffError, JsonText
 from mfa_audit.captures.microsoft_lists import Row
 from mfa_audit.captures.remarks import Remarks
+from mfa_audit.captures.sign_ins import SignIn
 from mfa_audit.captures.streams import BUFFER, Tape
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges import bodies
 from mfa_audit.exchanges.exchange import Exchange
 from mfa_audit.printable import line
+
+# Bytes of a CSV file read at a time, and characters of one line: the portal's have some 2,000.
+_PIECE: Final = 256 * 1024
+_LONGEST_LINE: Final = 1024 * 1024
 
 
 class Format(StrEnum):
@@ -29,6 +35,7 @@ class Format(StrEnum):
     HAR = "HAR"
     SAZ = "Fiddler SAZ"
     MICROSOFT = "Microsoft's list"
+    SIGN_INS = "Entra sign-in log"
 
 
 class NotACaptureError(AuditError):
@@ -94,6 +101,7 @@ class Capture:
         self._reading = Reading(self.remarks, time.time() if now is None else now, further, self._tape.saved)
         self.exchanges: Iterator[Exchange] = iter(())
         self.rows: Iterator[Row] = iter(())
+        self.sign_ins: Iterator[SignIn] = iter(())
         try:
             self.format = self._recognise(password)
         except BaseException:
@@ -127,7 +135,12 @@ class Capture:
         """The program that wrote the capture, as it calls itself."""
         if self.format == Format.HAR:
             return next((one.producer for one in self._hars if one.producer), None)
-        return {Format.FLOWS: "mitmproxy", Format.SAZ: "Fiddler", Format.MICROSOFT: "Microsoft"}[self.format]
+        return {
+            Format.FLOWS: "mitmproxy",
+            Format.SAZ: "Fiddler",
+            Format.MICROSOFT: "Microsoft",
+            Format.SIGN_INS: "Microsoft Entra",
+        }[self.format]
 
     def sha256(self) -> str:
         """The SHA-256 of the capture in hex; call it after the iteration."""
@@ -148,7 +161,7 @@ class Capture:
 
     @property
     def is_usable(self) -> bool:
-        """Whether something in the capture was understood, or nothing was in it; ask after the iteration."""
+        """Whether the request of some entry was understood, or nothing was lost; ask after the iteration."""
         lost = self.remarks.is_cut_off or self.remarks.skipped.total()
         return self._reading.understood > 0 or not lost
 
@@ -165,6 +178,9 @@ class Capture:
         if flows.recognise(start):
             self.exchanges = flows.read(tape, self._reading)
             return Format.FLOWS
+        if sign_ins.looks_like_heading(_first_line(start)):
+            self.sign_ins = sign_ins.read_csv(_lines(tape.stream.read), self.remarks)
+            return Format.SIGN_INS
         beginning = Beginning(start)
         if beginning.shape is Shape.HAR:
             self.exchanges = self._read_har(JsonText(tape.stream.read))
@@ -172,6 +188,9 @@ class Capture:
         if beginning.shape is Shape.ROWS:
             self.rows = microsoft_lists.read(JsonText(tape.stream.read), self._reading)
             return Format.MICROSOFT
+        if beginning.shape is Shape.SIGN_INS:
+            self.sign_ins = sign_ins.read_json(JsonText(tape.stream.read), self.remarks)
+            return Format.SIGN_INS
         what = foreign.describe(start, beginning.outer, beginning.inner)
         raise NotACaptureError(f"{line(tape.name)} is {what}.")
 
@@ -230,3 +249,28 @@ def read(
     Raises AuditError where the file cannot be opened, NotACaptureError where it is no capture.
     """
     return Capture(path, password, further, now)
+
+
+def _encoding(start: bytes) -> str:
+    """PowerShell 5.1 writes UTF-16; the portal UTF-8 with a byte order mark."""
+    return "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+
+
+def _first_line(start: bytes) -> str:
+    return start.decode(_encoding(start), "replace").lstrip("\ufeff").partition("\n")[0].rstrip("\r")
+
+
+def _lines(read: Callable[[int], bytes]) -> Iterator[str]:
+    """The lines of a text, with their ends, of at most `_LONGEST_LINE` characters each."""
+    piece = read(_PIECE)
+    decoder = codecs.getincrementaldecoder(_encoding(piece))(errors="replace")
+    rest = ""
+    while piece:
+        *whole, rest = (rest + decoder.decode(piece)).splitlines(keepends=True) or [""]
+        yield from whole
+        if len(rest) > _LONGEST_LINE:
+            yield rest
+            rest = ""
+        piece = read(_PIECE)
+    if rest:
+        yield rest

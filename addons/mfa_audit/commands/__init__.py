@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "browse": ("browse", "Record a browser of its own, then report."),
     "proxy": ("proxy", "Record until Ctrl-C, then report."),
     "import": ("import_", "Audit captures, and what Microsoft saw."),
+    "fetch": ("fetch", "Ask Microsoft for its lists and sign-in logs."),
     "report": ("report", "Say which tools call Partner Center without MFA."),
     "check": ("check", "Say Yes or No for one token."),
     "backup": ("backup", "Copy the database into one file, also while proxies write."),
@@ -113,6 +114,13 @@ def main() -> None:
         # The reader of our stdout has gone (`mfa-audit report | head`): nothing to say and no one to say it
         # to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_FAILED
+    except ImportError as error:
+        click.echo(
+            f"mfa-audit: the Python package {error.name or 'of an unknown name'} is missing or damaged. "
+            "Install mfa-audit again: pip install --force-reinstall, from where it came.",
+            err=True,
+        )
         code = EXIT_FAILED
     except Exception as error:  # a traceback would show locals, and a local may be a token
         click.echo(

@@ -17,7 +17,7 @@ from mfa_audit.commands import EXIT_FAILED, database_option, quiet_option
 from mfa_audit.commands.import_summary import describe
 from mfa_audit.commands.terminal import say, wants_colour
 from mfa_audit.errors import AuditError
-from mfa_audit.exchanges.exchange import HOST_NAME
+from mfa_audit.exchanges.exchange import check_hosts
 from mfa_audit.judging.people import Mode, People
 from mfa_audit.machine.people_key import people_for
 from mfa_audit.printable import line
@@ -67,7 +67,7 @@ def command(
     password = _Password(ask, password_file)
     failed = False
     foreign: list[str] = []
-    further = _check(hosts)
+    further = check_hosts(hosts)
     with contextlib.ExitStack() as stack:
         importer: Importer | None = None
         for path, named in _find_files(files, recursive, database):
@@ -117,16 +117,6 @@ def _import(capture: Capture, importer: Importer, people: People, quiet: bool) -
 
 def _complain(error: AuditError) -> None:
     say(f"mfa-audit: {error}")
-
-
-def _check(hosts: Sequence[str]) -> tuple[str, ...]:
-    names = tuple(host.lower().rstrip(".") for host in hosts)
-    for name in names:
-        if not HOST_NAME.fullmatch(name):
-            raise AuditError(
-                f"--host {line(name)} is not a host's name. Give a DNS name without port or https://."
-            )
-    return names
 
 
 def _find_files(files: Sequence[str], recursive: bool, database: Path) -> Iterator[tuple[Path | None, bool]]:

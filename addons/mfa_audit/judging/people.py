@@ -86,6 +86,12 @@ class People:
         digest = hmac.new(self.key, value.strip().lower().encode("utf-8", "replace"), hashlib.sha256)
         return f"user-{digest.hexdigest()[:12]}"
 
+    def sign_in_id(self, value: str | None) -> str | None:
+        """The id of a sign-in or token (`uti`) as this choice wants it; the same as `claims` makes of it."""
+        if value is None or self.mode is Mode.NAME:
+            return value
+        return None if self.mode is Mode.NONE else self.alias(value)
+
     def label(self, user: User | None, number: int | None = None) -> str:
         """What to show for a stored user, by this choice; `number` is the store's own for him, used with
         `none`."""

@@ -20,7 +20,8 @@ from typing import Any, Final
 
 from mfa_audit.exchanges.exchange import LONGEST_AUTHORIZATION, Secret
 from mfa_audit.judging.claims import CLAIMS, USER_NAMES
-from mfa_audit.judging.verdicts import REASONS, Caller, Form, Verdict, caller, judge, text
+from mfa_audit.judging.reasons import REASONS, Verdict
+from mfa_audit.judging.verdicts import Caller, Form, caller, judge, text
 
 __all__ = ["FAILED", "NO_TOKEN", "SEVERAL", "TOO_LONG", "Form", "Token", "User", "read", "user_of"]
 

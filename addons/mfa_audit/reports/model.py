@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from mfa_audit.judging.advice import Advice
 from mfa_audit.judging.history import Previously
-from mfa_audit.judging.verdicts import Answer, Verdict
+from mfa_audit.judging.reasons import Advice, Verdict
+from mfa_audit.judging.verdicts import Answer
 
 
 @dataclass(frozen=True, slots=True)

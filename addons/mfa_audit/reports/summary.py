@@ -13,8 +13,9 @@ from mfa_audit.judging.advice import advise
 from mfa_audit.judging.clients import Client, Names, Tool, tool_of
 from mfa_audit.judging.history import Standing, stand, worst
 from mfa_audit.judging.people import NAMES, People
+from mfa_audit.judging.reasons import Verdict
 from mfa_audit.judging.tokens import User
-from mfa_audit.judging.verdicts import Answer, Verdict
+from mfa_audit.judging.verdicts import Answer
 from mfa_audit.reports.gaps import cover
 from mfa_audit.reports.microsoft import compare
 from mfa_audit.reports.model import Microsoft, NotAudited, Period, Report, Source, ToolRow, Totals, UserRow
