@@ -31,8 +31,6 @@ from mfa_audit.proxy.upstream import DEFAULT_HOST, check_listening, read_listen
 if TYPE_CHECKING:
     from mfa_audit.proxy.serving import Proxy, ProxySettings
 
-# Variables of ours that may hold a password; the command has no use for them.
-SECRETS: Final = ("MFA_AUDIT_UPSTREAM", "MFA_AUDIT_PROXY_AUTH")
 _OF_TERMINAL: Final = (signal.SIGINT, getattr(signal, "SIGBREAK", signal.SIGINT))
 
 
@@ -132,8 +130,6 @@ class _Command:
             api_hosts=self._plan.hosts,
             say=lambda text: say(text, quiet=self._quiet),
         )
-        for name in SECRETS:
-            environment.pop(name, None)
         for warning in bypasses.warnings_for(self._arguments, environment):
             say(warning, quiet=self._quiet)
         try:
