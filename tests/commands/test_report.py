@@ -252,7 +252,7 @@ def test_open_shows_the_report_in_the_browser(audit: Audit, database: Path, tmp_
     [
         ("r.html", "<!doctype html>"),
         ("R.JSON", "{"),
-        ("r.csv", "tool,"),
+        ("r.csv", '"tool",'),
         ("r.md", "# "),
         ("r.xml", "<?xml"),
         ("r", "CANNOT TELL"),

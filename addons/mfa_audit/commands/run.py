@@ -101,7 +101,7 @@ def _find(name: str) -> str:
     path = Path(name)
     if path.is_dir():
         raise AuditError(f"{shown} is a folder, not a program.")
-    if path.is_file() and (path.parent != Path() or os.name == "nt"):
+    if path.is_file() and (os.path.dirname(name) or os.name == "nt"):  # noqa: PTH120 - Path forgets a leading ./
         how = "name the program that runs it, such as: mfa-audit run -- python3 "
         chmod = "" if os.name == "nt" else f", or make it executable: chmod +x {quote(name)}"
         raise AuditError(f"{shown} is not executable; {how}{quote(name)}{chmod}.")
