@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, example, given, settings
 from mitmproxy import http
 
 from live_flows import play
-from mfa_audit.addon import live
+from mfa_audit.addon import calls, live
 from mfa_audit.addon.live import PartnerCenterMfa
+from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.observations import Judge
 from observed import query
 from odd_calls import ODD_CALLS, WHOLE, OddCall, jwt_of, read_corpus
@@ -79,7 +80,9 @@ def test_all_of_them_are_in_the_database(addon: PartnerCenterMfa, flow_to: Flows
         b"Bearer": "empty-token",
         b"Bearer \xff\xfe": "malformed",
         b"Bearer " + jwt_of(b"[1]"): "malformed",
-        b"Bearer " + jwt_of(b"[" * 100_000): "malformed",
+        b"Bearer " + jwt_of(b"[" * 40_000): "malformed",
+        b"Bearer " + b"A" * 100_000: "too-long",
+        b"Bearer ${TOKEN}": "not-filled-in",
         b"Basic dXNlcjpwYXNz": "other-scheme",
     }
     for value in odd:
@@ -100,8 +103,8 @@ def test_all_of_them_are_in_the_database(addon: PartnerCenterMfa, flow_to: Flows
     [
         (Judge, "_observe", 1),
         (Judge, "read_token", 1),
-        (PartnerCenterMfa, "_look", 0),
-        (live, "_exchange", 0),
+        (calls.Calls, "ask", 0),
+        (calls, "make_exchange", 0),
         (live.Blindness, "saw_request", 0),
         (live.Recorder, "record", 0),
     ],
@@ -169,8 +172,8 @@ def test_a_preflight_is_no_call_and_no_blind_spot(
     flow = flow_to(method="OPTIONS")
 
     async def go() -> None:
-        program: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        program.set_result("chrome")
+        program: asyncio.Future[Program | None] = asyncio.get_running_loop().create_future()
+        program.set_result(Program("chrome"))
         addon._blindness.open(flow.client_conn.id, "api.partnercenter.microsoft.com", None, program)
         addon.requestheaders(flow)
         addon.client_disconnected(flow.client_conn)

@@ -1,4 +1,4 @@
-"""The command line as a whole: help in groups, unknown commands, completion, the addon's path."""
+"""The command line as a whole: help, unknown commands, completion, the addon's path, and what may be missing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import pyzipper
 
 from mfa_audit.commands import COMMANDS
 from processes import Audit
@@ -85,3 +86,34 @@ def test_a_foreign_mitmdump_says_what_to_install(
     assert re.search(r"This mitmproxy cannot load mfa-audit: mfa_audit\S* is missing\.", output)
     assert told in output
     assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments"),
+    [
+        ("jwt", ["check"]),
+        ("psutil", ["doctor"]),
+        ("pyzipper", ["import", "--password-file", "word", "locked.saz"]),
+    ],
+)
+def test_a_missing_package(package: str, arguments: list[str], tmp_path: Path) -> None:
+    """A package that is missing is named with what to do about it, and nothing else is made of its absence."""
+    with pyzipper.AESZipFile(tmp_path / "locked.saz", "w", encryption=pyzipper.WZ_AES) as archive:
+        archive.setpassword(b"word")
+        archive.writestr(
+            "raw/1_c.txt", b"GET https://api.partnercenter.microsoft.com/v1/customers HTTP/1.1\r\n\r\n"
+        )
+    (tmp_path / "word").write_text("word")
+    blocked = f"import sys; sys.modules[{package!r}] = None; from mfa_audit.commands import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", blocked, *arguments],
+        input="a.e30.c",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd=tmp_path,
+    )
+    assert (2, "") == (done.returncode, done.stdout)
+    assert f"mfa-audit: the Python package {package} is missing or damaged. Install" in done.stderr
+    assert 1 == done.stderr.count("\n")

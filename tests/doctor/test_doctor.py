@@ -52,6 +52,7 @@ class Patient:
         self.variables = {
             "PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}",
             "HOME": str(home),
+            "MFA_AUDIT_HOME": os.environ["MFA_AUDIT_HOME"],
             "HTTPS_PROXY": endpoint.url,
             "SSL_CERT_FILE": str(issuer.file("ca.pem")),
             "MFA_AUDIT_DB": str(self.database),

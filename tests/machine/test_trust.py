@@ -37,7 +37,7 @@ def environment(home: Path) -> dict[str, str]:
     return {
         "PATH": f"{os.environ['PATH']}{os.pathsep}/usr/sbin",
         "HOME": str(home),
-        "XDG_DATA_HOME": str(home / "data"),
+        "MFA_AUDIT_HOME": str(home / "mfa-audit"),
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
 
@@ -145,7 +145,7 @@ exec "$@"
 def may_unshare() -> bool:
     return (
         sys.platform == "linux"
-        and os.geteuid() == 0
+        and getattr(os, "geteuid", lambda: None)() == 0
         and shutil.which("update-ca-certificates", path="/usr/sbin:/usr/bin") is not None
         and shutil.which("unshare") is not None
         and subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
@@ -295,7 +295,7 @@ def test_untrust_finds_a_renewed_authority(tmp_path: Path) -> None:
     (home / ".pki/nssdb").mkdir(parents=True)
     subprocess.run(["certutil", "-N", "--empty-password", "-d", f"sql:{home}/.pki/nssdb"], check=True)
     assert 0 == audit(home, "trust", "--store", "chromium").returncode
-    for kept in (home / "data/mfa-audit/authority").glob("mitmproxy*"):
+    for kept in (home / "mfa-audit/data/authority").glob("mitmproxy*"):
         kept.unlink()
     assert 0 == audit(home, "trust", "--store", "chromium").returncode
 
@@ -313,7 +313,7 @@ def test_run_uses_the_authority_that_is_trusted(tmp_path: Path) -> None:
     home = tmp_path / "home"
     (home / ".pki/nssdb").mkdir(parents=True)
     subprocess.run(["certutil", "-N", "--empty-password", "-d", f"sql:{home}/.pki/nssdb"], check=True)
-    kept = home / "data/mfa-audit/authority/mitmproxy-ca-cert.pem"
+    kept = home / "mfa-audit/data/authority/mitmproxy-ca-cert.pem"
     show = "import os; print(open(os.environ['NODE_EXTRA_CA_CERTS']).read())"
 
     def shown() -> str:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
 
-from mfa_audit.captures import flows, har, microsoft_lists, saz
+from mfa_audit.captures import flows, har, microsoft_lists, saz, sign_ins
 from mfa_audit.captures.archives import Archive, DamagedError, Password
 from mfa_audit.captures.entries import Reading
 from mfa_audit.captures.json_texts import BrokenError, CutOffError, JsonText
 from mfa_audit.captures.microsoft_lists import Row
 from mfa_audit.captures.remarks import Remarks
+from mfa_audit.captures.sign_ins import SignIn
 from mfa_audit.captures.streams import BUFFER, Tape
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges import bodies
 from mfa_audit.exchanges.exchange import Exchange
 from mfa_audit.printable import line
+
+# Bytes of a CSV file read at a time, and characters of one line: the portal's have some 2,000.
+_PIECE: Final = 256 * 1024
+_LONGEST_LINE: Final = 1024 * 1024
 
 
 class Format(StrEnum):
@@ -29,6 +35,7 @@ class Format(StrEnum):
     HAR = "HAR"
     SAZ = "Fiddler SAZ"
     MICROSOFT = "Microsoft's list"
+    SIGN_INS = "Entra sign-in log"
 
 
 class NotACaptureError(AuditError):
@@ -78,6 +85,7 @@ class Capture:
         self._reading = Reading(self.remarks, time.time() if now is None else now, further)
         self.exchanges: Iterator[Exchange] = iter(())
         self.rows: Iterator[Row] = iter(())
+        self.sign_ins: Iterator[SignIn] = iter(())
         try:
             self.format = self._recognise(password)
         except BaseException:
@@ -111,7 +119,12 @@ class Capture:
         """The program that wrote the capture, as it calls itself."""
         if self.format == Format.HAR:
             return next((one.producer for one in self._hars if one.producer), None)
-        return {Format.FLOWS: "mitmproxy", Format.SAZ: "Fiddler", Format.MICROSOFT: "Microsoft"}[self.format]
+        return {
+            Format.FLOWS: "mitmproxy",
+            Format.SAZ: "Fiddler",
+            Format.MICROSOFT: "Microsoft",
+            Format.SIGN_INS: "Microsoft Entra",
+        }[self.format]
 
     def sha256(self) -> str:
         """The SHA-256 of the capture in hex; call it after the iteration."""
@@ -135,6 +148,9 @@ class Capture:
         if flows.recognise(start):
             self.exchanges = flows.read(tape, self._reading)
             return Format.FLOWS
+        if sign_ins.looks_like_heading(_first_line(start)):
+            self.sign_ins = sign_ins.read_csv(_lines(tape.stream.read), self.remarks)
+            return Format.SIGN_INS
         kind = _recognise_json(start)
         if kind is None:
             raise NotACaptureError(
@@ -144,6 +160,8 @@ class Capture:
         text = JsonText(tape.stream.read)
         if kind == Format.HAR:
             self.exchanges = self._read_har(text)
+        elif kind == Format.SIGN_INS:
+            self.sign_ins = sign_ins.read_json(text, self.remarks)
         else:
             self.rows = microsoft_lists.read(text, self.remarks)
         return kind
@@ -223,7 +241,7 @@ def _recognise_json(start: bytes) -> Format | None:
         for key in text.keys():  # noqa: SIM118  (not a dictionary)
             if key == "log" and text.peek() == "{":
                 return Format.HAR
-            if key.lower() in microsoft_lists.CONTAINERS and text.peek() == "[":
+            if key.lower() in ("value", "items", "records") and text.peek() == "[":
                 return _recognise_array(text)
             try:
                 keys[key] = text.value()
@@ -231,14 +249,45 @@ def _recognise_json(start: bytes) -> Format | None:
                 continue
     except CutOffError:
         return None
-    return Format.MICROSOFT if microsoft_lists.looks_like_row(keys) else None
+    return _recognise_row(keys)
+
+
+def _recognise_row(found: object) -> Format | None:
+    if sign_ins.looks_like_row(found):
+        return Format.SIGN_INS
+    return Format.MICROSOFT if microsoft_lists.looks_like_row(found) else None
 
 
 def _recognise_array(text: JsonText) -> Format | None:
     """Microsoft's list where the first item is a row or a page of it; an empty list: nobody called."""
     for _ in text.items():
         try:
-            return Format.MICROSOFT if microsoft_lists.looks_like_row(text.value()) else None
+            return _recognise_row(text.value())
         except BrokenError:
             return None
     return Format.MICROSOFT
+
+
+def _encoding(start: bytes) -> str:
+    """PowerShell 5.1 writes UTF-16; the portal UTF-8 with a byte order mark."""
+    return "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+
+
+def _first_line(start: bytes) -> str:
+    return start.decode(_encoding(start), "replace").lstrip("\ufeff").partition("\n")[0].rstrip("\r")
+
+
+def _lines(read: Callable[[int], bytes]) -> Iterator[str]:
+    """The lines of a text, with their ends, of at most `_LONGEST_LINE` characters each."""
+    piece = read(_PIECE)
+    decoder = codecs.getincrementaldecoder(_encoding(piece))(errors="replace")
+    rest = ""
+    while piece:
+        *whole, rest = (rest + decoder.decode(piece)).splitlines(keepends=True) or [""]
+        yield from whole
+        if len(rest) > _LONGEST_LINE:
+            yield rest
+            rest = ""
+        piece = read(_PIECE)
+    if rest:
+        yield rest

@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "proxy": ("Audit", "proxy", "Record until Ctrl-C, then report."),
     "browse": ("Audit", "browse", "Record a browser of its own, then report."),
     "import": ("Audit", "import_", "Audit captures, and what Microsoft saw."),
+    "fetch": ("Audit", "fetch", "Ask Microsoft for its lists and sign-in logs."),
     "check": ("Audit", "check", "Say Yes or No for one token."),
     "env": ("Set up", "env", "Print the lines that send this terminal through the running proxy."),
     "trust": ("Set up", "trust", "Let this computer's programs trust the proxy's authority."),
@@ -133,6 +134,13 @@ def main() -> None:
         # The reader of our stdout has gone (`mfa-audit report | head`): nothing to say and no one to say it
         # to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_FAILED
+    except ImportError as error:
+        click.echo(
+            f"mfa-audit: the Python package {error.name or 'of an unknown name'} is missing or damaged. "
+            "Install mfa-audit again: pip install --force-reinstall, from where it came.",
+            err=True,
+        )
         code = EXIT_FAILED
     except Exception as error:  # a traceback would show locals, and a local may be a token
         click.echo(

@@ -25,6 +25,7 @@ from mfa_audit.errors import AuditError
 from mfa_audit.machine import browsers
 from mfa_audit.machine.authorities import create
 from mfa_audit.machine.browsers import Browser
+from mfa_audit.machine.folders import user_home
 from mfa_audit.proxy.upstream import DEFAULT_HOST
 from mfa_audit.reports.summary import Settings
 
@@ -78,7 +79,7 @@ def command(
     settings = recording.report_settings()
     say(_BEFORE, quiet=quiet)
     folder = Path(tempfile.mkdtemp(prefix="mfa-audit-"))  # mode 0700
-    profile = Path(tempfile.mkdtemp(prefix="mfa-audit-", dir=browsers.profile_parent(browser, Path.home())))
+    profile = Path(tempfile.mkdtemp(prefix="mfa-audit-", dir=browsers.profile_parent(browser, user_home())))
     try:
         authority = create(folder / "authority", recording.hosts)
         plan = recording.proxy_settings("browse", authority, (DEFAULT_HOST, 0))

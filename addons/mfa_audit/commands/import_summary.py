@@ -33,6 +33,11 @@ def describe(done: Imported, now: float | None = None) -> Iterator[str]:
 def _held(done: Imported) -> str:
     if done.format == Format.MICROSOFT:
         return f"{count(done.rows, 'row')}, {done.new_rows:,} new."
+    if done.format == Format.SIGN_INS:
+        return (
+            f"{count(done.rows, 'sign-in')}, {done.kept:,} of Partner Center or of applications seen calling it, "
+            f"{done.new_rows:,} new."
+        )
     told = f"{count(done.calls, 'call')} to Partner Center, {count(done.tokens, 'token')}"
     if done.without_token:
         told += f", {count(done.without_token, 'call')} without one"

@@ -145,7 +145,7 @@ def _change(
 def _chosen(system: str | None, *, machine: bool, dry_run: bool, keys: Sequence[str]) -> list[Store]:
     if system is not None and not dry_run:
         raise AuditError("--system shows what another system would be told; add --dry-run")
-    every = stores_of(system or this_system(), machine=machine, home=Path.home())
+    every = stores_of(system or this_system(), machine=machine, home=folders.user_home())
     known = sorted({store.key for store in every})
     for key in keys:
         if key not in known:
