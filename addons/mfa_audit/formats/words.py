@@ -355,22 +355,31 @@ def _is_own(report: Report, start: datetime) -> bool:
 
 
 def tries(report: Report) -> list[Try]:
-    """Why nothing was seen, likeliest first, and what to try."""
+    """Why nothing was seen, likeliest first, and what to try; never what the reader has just done."""
+    own = report.period.start is not None and _is_own(report, report.period.start)
     found = []
     if report.not_audited:
         found.append(Try("The programs above reached the recorder but could not be read.", ""))
-    if any(source.kind == "proxy" and source.ended is None for source in report.sources):
+    if any(source.kind == "proxy" and (own or source.ended is None) for source in report.sources):
         found.append(
             Try("A program goes through the proxy only if its environment says so.", "mfa-audit env")
         )
     if not report.sources:
         where = "in this database yet" if report.period.start is None else "in this period"
         found.append(Try(f"Nothing has been recorded {where}.", "mfa-audit run -- COMMAND"))
+    elif own and all(source.kind == "run" for source in report.sources):
+        found.append(Try("The command did not call Partner Center, or ignores the proxy variables.", ""))
+        found.append(
+            Try(
+                "The calls come from a service, a container or a job that it only triggers.",
+                "mfa-audit proxy",
+            )
+        )
     else:
         found.append(
-            Try("The tool did not go through the recorder. Start it through it.", "mfa-audit run -- COMMAND")
+            Try("The tool did not go through the recorder. Start it with run.", "mfa-audit run -- COMMAND")
         )
-    if report.period.start is not None and not _is_own(report, report.period.start):
+    if report.period.start is not None and not own:
         found.append(Try("The tool last ran before this period.", "mfa-audit report --since all"))
     found.append(
         Try(
