@@ -72,13 +72,15 @@ def test_the_period_chooses_the_calls(audit: Audit, database: Path) -> None:
 
 
 def test_a_failing_tool_that_went_quiet_is_listed(audit: Audit, database: Path) -> None:
-    """A tool that failed before the period and was not seen since is named, without making the answer no."""
+    """A tool that failed before the period and was not seen since is named; the answer is no yes until it retires."""
     record(database, "pwd", "mfa")
     record(database, "pwd", at=time.time() - 40 * 86400, agent="monthly/1.0")
     done = audit.run("report", "--db", database, "--format", "json")
     report = json.loads(done.stdout)
-    assert ("yes", 0) == (report["answer"], done.returncode)
+    assert ("unclear", 3) == (report["answer"], done.returncode)
     assert ["monthly"] == [tool["name"] for tool in report["quiet"]]
+    assert any("monthly" in sentence for sentence in report["answer_because"])
+    assert 0 == audit.run("report", "--db", database, "--retired", "Monthly").returncode
 
 
 def test_a_checkout_reports_without_being_installed(audit: Audit, database: Path, tmp_path: Path) -> None:
