@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
@@ -100,8 +100,7 @@ class People:
         return None if self.mode is Mode.NONE else self.alias(value)
 
     def label(self, user: User | None, number: int | None = None) -> str:
-        """What to show for a stored user, by this choice; `number` is the store's own for him, used with
-        `none`."""
+        """What to show for a stored user, by this choice; `number` is used where no name may be shown."""
         if user is None:
             return "no user"
         if self.mode is Mode.NONE:
@@ -113,3 +112,22 @@ class People:
 
 
 NAMES: Final = People()
+
+
+def user_key(user: User) -> tuple[str | None, str | None]:
+    """What tells a user from another: the tenant, and the object id or, without one, the name."""
+    return user.tenant, user.object_id or user.name
+
+
+class Labels:
+    """What to show for the users of one report: the same person has the same label wherever they appear in it."""
+
+    def __init__(self, people: People, users: Iterable[User | None]) -> None:
+        """`users` are all that the report may show, in any order."""
+        self._people = people
+        keys = sorted({user_key(user) for user in users if user is not None}, key=str)
+        self._numbers = {key: number for number, key in enumerate(keys, 1)}
+
+    def of(self, user: User | None) -> str:
+        """The label of a user."""
+        return self._people.label(user, None if user is None else self._numbers.get(user_key(user)))
