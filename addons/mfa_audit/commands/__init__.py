@@ -4,19 +4,22 @@ called.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import click
 
 from mfa_audit import __version__
 from mfa_audit.errors import AuditError
 from mfa_audit.machine.folders import default_database
+from mfa_audit.printable import line
 
 # Command -> (module here, one line for `mfa-audit --help`). The line stands here so that `--help` loads no
 # command's module: mitmproxy alone takes most of a second.
@@ -60,7 +63,7 @@ class _Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
 @click.group(
@@ -97,6 +100,7 @@ def main() -> None:
 
     Exit codes: 2 for wrong usage and failures, 130 for an abort; anything else is the command's own.
     """
+    _complete_streams()
     try:
         code = group.main(standalone_mode=False, prog_name="mfa-audit")
     except click.exceptions.Abort:
@@ -108,12 +112,12 @@ def main() -> None:
         error.show()
         code = EXIT_FAILED
     except AuditError as error:
-        click.echo(f"mfa-audit: {error}", err=True)
+        _say_failure(error)
         code = EXIT_FAILED
     except (BrokenPipeError, SystemExit):  # click turns the former into the latter, with 1, which is our "no"
         # The reader of our stdout has gone (`mfa-audit report | head`): nothing to say and no one to say it
         # to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop(sys.stdout)
         code = EXIT_FAILED
     except ImportError as error:
         click.echo(
@@ -122,13 +126,49 @@ def main() -> None:
             err=True,
         )
         code = EXIT_FAILED
+    except OSError as error:
+        # Commands expect what can happen to the files they open; what is left is a full disk behind stdout.
+        where = "the output" if error.filename is None else line(str(error.filename))
+        _say_failure(AuditError(f"{where} cannot be written: {error.strerror or type(error).__name__}."))
+        code = EXIT_FAILED
     except Exception as error:  # a traceback would show locals, and a local may be a token
-        click.echo(
-            f"mfa-audit: unexpected {type(error).__name__}. Nothing recorded is lost. "
-            "Please report it with the command and `mfa-audit --version`.",
-            err=True,
-        )
+        _say_failure(error)
         code = EXIT_FAILED
     # All is said and done: a Ctrl-C while Python ends would only spoil the exit code.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complete_streams() -> None:
+    """Give a process that was started without stdin, stdout or stderr (`>&-`) empty ones, and let them take any text.
+
+    Otherwise the next file that is opened, such as the database, would take the free number and our talk.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        stream = getattr(sys, name)
+        if stream is None:
+            try:
+                os.fstat(number)
+            except OSError:
+                os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            # A path may hold what a console's code page, or any text, cannot.
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop(stream: TextIO) -> None:
+    """Let all that is written to `stream` from now on, at the end of Python too, go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _say_failure(error: Exception) -> None:
+    said = (
+        str(error)
+        if isinstance(error, AuditError)
+        else f"unexpected {type(error).__name__}. Nothing recorded is lost. "
+        "Please report it with the command and `mfa-audit --version`."
+    )
+    # Without a reader of stderr the exit code says it.
+    with contextlib.suppress(OSError):
+        click.echo(f"mfa-audit: {said}", err=True)

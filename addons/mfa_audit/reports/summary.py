@@ -284,13 +284,14 @@ def _told_by_microsoft(microsoft: Microsoft | None) -> list[str]:
 
 
 def _told_of(sanitised: Sequence[SessionFacts]) -> list[str]:
-    """A sentence where captures had their tokens taken out."""
+    """A sentence where captures have no tokens."""
     if not sanitised:
         return []
     calls = sum(session.sanitised for session in sanitised)
     files = ", ".join(session.source or "a capture" for session in sanitised[:3])
     return [
-        f"{calls} {_plural(calls, 'call')} had the token taken out of the capture ({files}): export it again."
+        f"{calls} {_plural(calls, 'call')} came from captures without tokens ({files}): capture them again with their "
+        "Authorization headers."
     ]
 
 
