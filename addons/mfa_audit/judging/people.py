@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
@@ -112,22 +112,3 @@ class People:
 
 
 NAMES: Final = People()
-
-
-def user_key(user: User) -> tuple[str | None, str | None]:
-    """What tells a user from another: the tenant, and the object id or, without one, the name."""
-    return user.tenant, user.object_id or user.name
-
-
-class Labels:
-    """What to show for the users of one report: the same person has the same label wherever they appear in it."""
-
-    def __init__(self, people: People, users: Iterable[User | None]) -> None:
-        """`users` are all that the report may show, in any order."""
-        self._people = people
-        keys = sorted({user_key(user) for user in users if user is not None}, key=str)
-        self._numbers = {key: number for number, key in enumerate(keys, 1)}
-
-    def of(self, user: User | None) -> str:
-        """The label of a user."""
-        return self._people.label(user, None if user is None else self._numbers.get(user_key(user)))
