@@ -400,7 +400,7 @@ DROP VIEW tools_in_words;
 
 
 @migrations()
-def m_sign_ins(db: Database) -> None:
+def m005_sign_ins(db: Database) -> None:
     """Entra's sign-in logs: what was asked of a sign-in, beside the token that came of it (`unique_token_id`)."""
     create(
         db,
@@ -438,5 +438,20 @@ CREATE TABLE fetches (
     rows INTEGER NOT NULL
 );
 CREATE INDEX sign_ins_token ON sign_ins (unique_token_id) WHERE unique_token_id IS NOT NULL;
+""",
+    )
+
+
+@migrations()
+def m006_derived_names(db: Database) -> None:
+    """What a program is called in each of its runs, and the version of the rules that names were derived by."""
+    create(
+        db,
+        """
+ALTER TABLE programs ADD COLUMN stable_name TEXT NOT NULL DEFAULT '';
+ALTER TABLE programs ADD COLUMN naming INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE clients ADD COLUMN naming INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX programs_stable_name ON programs (stable_name);
+UPDATE programs SET stable_name = name;
 """,
     )
