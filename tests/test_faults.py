@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from mfa_audit.store.reading import read_ledger
 from observed import query
 from processes import Audit, Running
 from traffic import Connection, Load, percentile
@@ -98,7 +101,7 @@ def test_killed_at_random_moments() -> None:
 
 @pytest.mark.parametrize("seconds", [8.0])
 def test_a_lock_holds_up_no_call(start: Starter, database: Path, with_mfa: str, seconds: float) -> None:
-    """The database locked by another process under load: none waits 50 ms longer, none is lost."""
+    """The database locked by another process under load: none waits 50 ms longer, reports have all, none is lost."""
     running, port, authority = start()
     free = Load(port, authority, lambda _: with_mfa, connections=4, pause=0.02)
     time.sleep(2)
@@ -107,6 +110,8 @@ def test_a_lock_holds_up_no_call(start: Starter, database: Path, with_mfa: str, 
         held = Load(port, authority, lambda _: with_mfa, connections=4, pause=0.02)
         time.sleep(seconds)
         held.stop()
+        count = len(free.answered) + len(held.answered)
+        assert count == sum(use.use.requests for use in read_ledger(database).uses)
     done = running.stop()
     assert 0 == done.returncode
     assert [] == free.failed + held.failed
@@ -156,7 +161,12 @@ def test_a_disk_that_stays_full_is_told(start: Starter, audit: Audit, tmp_path: 
         running.wait_for("takes no rows")
         done = running.stop()
         assert 0 == done.returncode
-        assert "200 calls were lost before being stored" in done.stderr.replace("\n          ", " ")
+        # The journal's last page had room for some of them.
+        found = re.search(
+            r"(\d+) calls were lost before being stored", done.stderr.replace("\n          ", " ")
+        )
+        assert found is not None
+        assert 100 <= int(found[1]) <= 200
         assert "Traceback" not in done.stderr
 
 
@@ -168,9 +178,7 @@ def test_a_database_deleted_under_the_proxy(start: Starter, database: Path, with
     running, port, authority = start(folder / "audit.db")
     connection = Connection(port, authority)
     assert 200 == connection.call(with_mfa)
-    for one in folder.iterdir():
-        one.unlink()
-    folder.rmdir()
+    shutil.rmtree(folder)
     assert 200 == connection.call(with_mfa)
     running.wait_for("was deleted; it was written anew")
     assert 200 == connection.call(with_mfa)

@@ -29,6 +29,11 @@ def running_folder() -> Path:
     return platformdirs.user_state_path("mfa-audit", appauthor=False) / "running"
 
 
+def journals_folder() -> Path:
+    """Where journals lie whose database is not on a local disk."""
+    return platformdirs.user_state_path("mfa-audit", appauthor=False) / "journals"
+
+
 def make_private(folder: Path) -> None:
     """Make `folder`, or take the rights of others on it away. Raises OSError.
 

@@ -45,6 +45,7 @@ def report_on(databases: Sequence[Path], period: Period, settings: Settings | No
 
 def report_on_recording(recorder: Recorder, settings: Settings | None = None) -> Report:
     """What one recording saw itself, while it runs or after its end. Raises AuditError."""
+    recorder.catch_up()
     ledgers, calls_out_of_reach = [], 0
     *left, last = recorder.recordings
     for one in left:

@@ -319,3 +319,16 @@ CREATE UNIQUE INDEX programs_identity ON programs (name, ifnull(account, ''), if
         "blocked_calls",
         "SELECT * FROM calls_in_words WHERE blocked ORDER BY time DESC",
     )
+
+
+@migrations()
+def m004_journal(db: Database) -> None:
+    """How far the journal of a session is in the tables, and the number of each call in its session."""
+    create(
+        db,
+        """
+ALTER TABLE sessions ADD COLUMN journal_segment INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE sessions ADD COLUMN journal_offset INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE calls ADD COLUMN number INTEGER;
+""",
+    )

@@ -17,6 +17,7 @@ from mfa_audit.judging.verdicts import RULES_VERSION, Verdict, judge
 from mfa_audit.store import files, schema
 from mfa_audit.store.ledger import ClientCount, ClientUse, Ledger, UnreadConnections
 from mfa_audit.store.list_rows import read_facts
+from mfa_audit.store.pending import is_laid_over
 from mfa_audit.store.rows import NOT_FOLDED
 from mfa_audit.store.session_rows import gap_facts, session_facts
 from mfa_audit.store.totals import ADD_UP, DAY_MS, HOUR_MS
@@ -215,7 +216,7 @@ class _Reading:
                 "INSERT INTO temp.judged VALUES (?, ?, ?)", [identifier, verdict.value, reason]
             )
         self._tokens = (
-            "tokens INDEXED BY tokens_facts"
+            ("tokens" if is_laid_over(self.connection) else "tokens INDEXED BY tokens_facts")
             if not stale
             else "(SELECT id, user_id, form, issued, ifnull(judged.verdict, tokens.verdict) AS verdict,"
             " ifnull(judged.reason, tokens.reason) AS reason"
