@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from mfa_audit.judging.advice import Advice
 from mfa_audit.judging.history import Previously
-from mfa_audit.judging.verdicts import Answer, Verdict
+from mfa_audit.judging.reasons import Advice, Verdict
+from mfa_audit.judging.verdicts import Answer
 from mfa_audit.reports.model import (
     Gap,
     NotAudited,

@@ -129,7 +129,7 @@ def main() -> None:
     chance = random.Random(arguments.seed)
     answered = lost = 0
     with tempfile.TemporaryDirectory() as home, StandIn() as standin, neighbours(arguments.busy):
-        os.environ["HOME"] = home  # the authority of this script's own
+        os.environ["MFA_AUDIT_HOME"] = home  # the authority of this script's own
         folder = Path(home) / "disk"
         folder.mkdir()
         database = folder / "audit.db"

@@ -80,7 +80,9 @@ def test_all_of_them_are_in_the_database(addon: PartnerCenterMfa, flow_to: Flows
         b"Bearer": "empty-token",
         b"Bearer \xff\xfe": "malformed",
         b"Bearer " + jwt_of(b"[1]"): "malformed",
-        b"Bearer " + jwt_of(b"[" * 100_000): "malformed",
+        b"Bearer " + jwt_of(b"[" * 40_000): "malformed",
+        b"Bearer " + b"A" * 100_000: "too-long",
+        b"Bearer ${TOKEN}": "not-filled-in",
         b"Basic dXNlcjpwYXNz": "other-scheme",
     }
     for value in odd:

@@ -14,8 +14,8 @@ from mfa_audit.exchanges.exchange import Exchange, Program, Secret
 from mfa_audit.judging import observations, server, tokens
 from mfa_audit.judging.observations import Judge, Observation
 from mfa_audit.judging.people import Mode, People
+from mfa_audit.judging.reasons import REASONS
 from mfa_audit.judging.tokens import Token
-from mfa_audit.judging.verdicts import REASONS
 
 TOKEN = make_user_token("pwd", exp=1_000).encode()
 GUID = "5B4D1F6E-8ddb-461a-bbee-02f9e1bf7b46"

@@ -32,12 +32,15 @@ COLUMNS = {
     "microsoft_requests": "id name at request_id correlation_id operation_id user_id application_id mfa_compliant",
     "microsoft_adoption": "id name day application_id mfa_requests requests",
     "microsoft_principals": "id name user_id at",
+    "fetches": "id name covered_from covered_to rows",
+    "sign_ins": "id name at request_id unique_token_id application_id application resource_id resource tenant user_id"
+    " kind protocol requirement required_by conditional_access policies mfa error trusted_network",
 }
 INDEXES = {
     "tools_identity", "clients_identity", "programs_identity", "users_identity", "tokens_rules", "tokens_facts",
     "calls_at",
     "calls_import_key", "not_audited_identity", "microsoft_requests_identity", "microsoft_adoption_identity",
-    "microsoft_principals_identity",
+    "microsoft_principals_identity", "sign_ins_identity", "sign_ins_token",
 }  # fmt: skip
 VIEWS = {"calls_in_words", "tools_in_words", "blocked_calls"}
 REFERENCES = {
@@ -47,7 +50,8 @@ REFERENCES = {
     ("calls", "operation_id", "operations"),
     *(("operation_totals", f"{one}_id", f"{one}s") for one in ("session", "client", "program", "operation")),
     ("microsoft_requests", "operation_id", "operations"), ("microsoft_requests", "user_id", "users"),
-    ("microsoft_principals", "user_id", "users"), ("not_audited", "session_id", "sessions"),
+    ("microsoft_principals", "user_id", "users"),
+    ("sign_ins", "user_id", "users"), ("not_audited", "session_id", "sessions"),
     ("not_audited", "program_id", "programs"),
 }  # fmt: skip
 

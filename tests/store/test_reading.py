@@ -12,7 +12,8 @@ import pytest
 from mfa_audit.commands.demo.sample_tokens import make_user_token
 from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.clients import client_of
-from mfa_audit.judging.verdicts import RULES_VERSION, Verdict
+from mfa_audit.judging.reasons import Verdict
+from mfa_audit.judging.verdicts import RULES_VERSION
 from mfa_audit.reports.databases import report_on
 from mfa_audit.reports.model import Period
 from mfa_audit.store import rows as rows_module

@@ -108,7 +108,10 @@ def _prepare(connection: sqlite3.Connection, path: Path, synchronous: Synchronou
         except BaseException:
             connection.rollback()
             raise
-    connection.execute("PRAGMA journal_mode = WAL")
+    if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+        raise AuditError(
+            f"cannot write the database {path}: SQLite keeps no write-ahead log there. Name another with --db."
+        )
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA wal_autocheckpoint = 0")

@@ -11,9 +11,11 @@ import hashlib
 import os
 import sys
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from mfa_audit.errors import AuditError
 from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.observations import Observation
 from mfa_audit.machine.disks import is_local
@@ -39,19 +41,20 @@ SEGMENT_BYTES: Final = 4 << 20
 SEGMENT_SPELLINGS: Final = 1_000
 
 
-def journal_folders(database: Path) -> tuple[Path, Path]:
-    """Where journals of a database may lie: beside it, and in the local state folder."""
+def journal_folders(database: Path) -> list[Path]:
+    """Where journals of a database may lie: beside it, and in the local state folder if this account has one."""
     absolute = Path(os.path.realpath(database))
     name = hashlib.sha256(os.fsencode(absolute)).hexdigest()[:16]
-    return absolute.with_name(
-        f"{absolute.name}.journal"
-    ), journals_folder() / f"{absolute.name}-{name}.journal"
+    folders = [absolute.with_name(f"{absolute.name}.journal")]
+    with suppress(AuditError):
+        folders.append(journals_folder() / f"{absolute.name}-{name}.journal")
+    return folders
 
 
 def choose_folder(database: Path) -> Path:
     """Where to write: beside the database, if that is on a local disk. One write must never wait for a network."""
-    beside, local = journal_folders(database)
-    return beside if is_local(beside.parent) else local
+    folders = journal_folders(database)
+    return folders[0] if is_local(folders[0].parent) else folders[-1]
 
 
 if sys.platform != "win32":

@@ -10,8 +10,8 @@ from typing import Any
 from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.clients import Client
 from mfa_audit.judging.history import Use
+from mfa_audit.judging.reasons import Verdict
 from mfa_audit.judging.tokens import Form, User
-from mfa_audit.judging.verdicts import Verdict
 from mfa_audit.store.sessions import BEAT
 
 

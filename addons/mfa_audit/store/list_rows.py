@@ -8,8 +8,8 @@ from typing import Final
 
 from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.clients import Client
+from mfa_audit.judging.reasons import Verdict
 from mfa_audit.judging.tokens import User
-from mfa_audit.judging.verdicts import Verdict
 from mfa_audit.store.ledger import MicrosoftCall, MicrosoftDay, MicrosoftFacts, SeenCall
 from mfa_audit.store.totals import DAY_MS, HOUR_MS
 

@@ -322,7 +322,50 @@ CREATE UNIQUE INDEX programs_identity ON programs (name, ifnull(account, ''), if
 
 
 @migrations()
-def m004_journal(db: Database) -> None:
+def m_sign_ins(db: Database) -> None:
+    """Entra's sign-in logs: what was asked of a sign-in, beside the token that came of it (`unique_token_id`)."""
+    create(
+        db,
+        """
+CREATE TABLE sign_ins (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    request_id TEXT,
+    unique_token_id TEXT,
+    application_id TEXT NOT NULL,
+    application TEXT,
+    resource_id TEXT,
+    resource TEXT,
+    tenant TEXT,
+    user_id INTEGER REFERENCES users (id),
+    kind TEXT,
+    protocol TEXT,
+    requirement TEXT,
+    required_by TEXT,
+    conditional_access TEXT,
+    policies TEXT,
+    mfa TEXT,
+    error INTEGER,
+    trusted_network INTEGER
+);
+CREATE UNIQUE INDEX sign_ins_identity ON sign_ins (
+    application_id, at, ifnull(request_id, ''), ifnull(unique_token_id, ''), ifnull(user_id, 0)
+);
+CREATE TABLE fetches (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    covered_from INTEGER NOT NULL,
+    covered_to INTEGER NOT NULL,
+    rows INTEGER NOT NULL
+);
+CREATE INDEX sign_ins_token ON sign_ins (unique_token_id) WHERE unique_token_id IS NOT NULL;
+""",
+    )
+
+
+@migrations()
+def m_journal(db: Database) -> None:
     """How far the journal of a session is in the tables, and the number of each call in its session."""
     create(
         db,

@@ -12,8 +12,9 @@ from typing import Any, Final, NamedTuple
 from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.clients import Client, Tool, tool_of
 from mfa_audit.judging.history import Use
+from mfa_audit.judging.reasons import Verdict
 from mfa_audit.judging.tokens import NO_TOKEN, Form, User
-from mfa_audit.judging.verdicts import RULES_VERSION, Verdict, judge
+from mfa_audit.judging.verdicts import RULES_VERSION, judge
 from mfa_audit.store import files, schema
 from mfa_audit.store.ledger import ClientCount, ClientUse, Ledger, UnreadConnections
 from mfa_audit.store.list_rows import read_facts

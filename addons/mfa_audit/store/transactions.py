@@ -36,4 +36,7 @@ def cause(error: Exception) -> str:
     """What went wrong, in the system's or SQLite's words."""
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
+    if str(getattr(error, "sqlite_errorname", "")).startswith("SQLITE_IOERR_SHM"):
+        # The index of SQLite's write-ahead log (sqlite.org/wal.html, "Implementation Of Shared-Memory").
+        return "its file system lets programs share no memory, as some network and container folders; use a local disk"
     return str(error)
