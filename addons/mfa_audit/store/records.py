@@ -18,8 +18,8 @@ from zlib import crc32
 from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.clients import Client
 from mfa_audit.judging.observations import Observation
-from mfa_audit.judging.tokens import Form, Token, User
 from mfa_audit.judging.reasons import Verdict
+from mfa_audit.judging.tokens import Form, Token, User
 from mfa_audit.store.sessions import Session
 
 VERSION: Final = 1
