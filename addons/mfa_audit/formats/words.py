@@ -63,6 +63,7 @@ _OFF: Final = {
     "slept": "the machine slept",
     "unloaded": "the addon was unloaded",
     "behind": "it could not keep up",
+    "unread": "a journal beside the database cannot be read",
 }
 
 
