@@ -36,6 +36,6 @@ def test_further_hosts_are_names() -> None:
         "a\x1b[2J.com",
         "localhost",
     ):
-        with pytest.raises(AuditError, match="is not a host name such as api.example.com") as told:
+        with pytest.raises(AuditError, match=r"is not a host name such as api\.example\.com") as told:
             check_hosts([wrong])
         assert "\x1b" not in str(told.value)

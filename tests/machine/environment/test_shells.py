@@ -131,7 +131,10 @@ def test_a_quoted_word_is_one_word() -> None:
     """A path with blanks, quotes and dollar signs is one word to a POSIX shell, and to PowerShell by its rules."""
     word = 'it\'s $HOME; "x" `y`'
     told = subprocess.run(
-        ["sh", "-c", f"printf %s {shells.quote(word, windows=False)}"], capture_output=True, text=True
+        ["sh", "-c", f"printf %s {shells.quote(word, windows=False)}"],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     assert word == told.stdout
     assert "'it''s $HOME; \"x\" `y`'" == shells.quote(word, windows=True)
