@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,10 @@ import pytest
 import pyzipper
 
 from mfa_audit.commands import COMMANDS
-from processes import Audit
+from observed import fill, observe
+from processes import COMMAND, Audit
+
+posix = pytest.mark.skipif(os.name != "posix", reason="a POSIX shell closes the streams")
 
 
 def test_help_groups_the_commands(audit: Audit) -> None:
@@ -117,3 +121,82 @@ def test_a_missing_package(package: str, arguments: list[str], tmp_path: Path) -
     assert (2, "") == (done.returncode, done.stdout)
     assert f"mfa-audit: the Python package {package} is missing or damaged. Install" in done.stderr
     assert 1 == done.stderr.count("\n")
+
+
+@pytest.fixture
+def recorded(database: Path) -> Path:
+    """A database with one call."""
+    fill(database, [observe()])
+    return database
+
+
+def in_shell(command: str, database: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of shell in which `"$@"` is `mfa-audit` with these arguments, and `$0` the database."""
+    return subprocess.run(
+        ["sh", "-c", command, database, *COMMAND, *arguments],
+        input="a.e30.c",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@posix
+@pytest.mark.parametrize(
+    ("closed", "arguments", "expected"),
+    [
+        (">&-", ["report"], 0),
+        ("2>&-", ["report"], 0),
+        (">&- 2>&-", ["report"], 0),
+        ("<&-", ["report"], 0),
+        (">&-", ["report", "--format", "json"], 0),
+        (">&-", ["check"], 3),
+        ("<&-", ["check"], 2),
+        (">&-", ["env", "--unset", "--shell", "bash"], 0),
+    ],
+)
+def test_closed_streams(recorded: Path, closed: str, arguments: list[str], expected: int) -> None:
+    """Without stdin, stdout or stderr a command ends as ever, and writes its talk into no other file."""
+    before = recorded.read_bytes()
+    done = in_shell(f'MFA_AUDIT_DB="$0" "$@" {closed}', recorded, *arguments)
+    assert expected == done.returncode
+    assert "unexpected" not in done.stderr
+    assert before == recorded.read_bytes()
+
+
+@posix
+def test_recording_with_closed_streams(audit: Audit, database: Path) -> None:
+    """A run without stdout and stderr records into its database as ever, and into nothing else."""
+    done = in_shell('"$@" >&- 2>&-', database, "run", "--db", str(database), "--", "true")
+    assert 3 == done.returncode
+    assert "1 single run" in audit.run("report", "--db", database).stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_output_that_is_full(recorded: Path, form: str) -> None:
+    """A report that finds no room where it is written to ends with 2 and says that."""
+    done = in_shell('"$@" >/dev/full', recorded, "report", "--db", str(recorded), "--format", form)
+    assert (2, "mfa-audit: the output cannot be written: No space left on device.\n") == (
+        done.returncode,
+        done.stderr,
+    )
+
+
+@posix
+@pytest.mark.parametrize("encoding", ["ascii", "cp437", "utf-8"])
+def test_paths_beyond_the_code_page(audit: Audit, recorded: Path, encoding: str) -> None:
+    """A path with letters that the console lacks, and with bytes that are no text, is used and shown somehow."""
+    odd = recorded.with_name("\u0444\u6587\udcff.db")
+    recorded.rename(odd)
+    copy = odd.with_name("copy " + odd.name)
+    for arguments, expected in (
+        (["backup", "--db", odd, copy], 0),
+        (["report", "--db", copy], 0),
+        (["report", "--db", odd.with_suffix(".none")], 2),
+    ):
+        done = audit.run(*arguments, PYTHONIOENCODING=encoding)
+        assert expected == done.returncode, done.stderr
+        assert "unexpected" not in done.stderr
+    assert copy.exists()

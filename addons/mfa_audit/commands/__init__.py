@@ -4,14 +4,16 @@ called.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
+import io
 import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import click
 
@@ -115,6 +117,7 @@ def main() -> None:
 
     Exit codes: 2 for wrong usage and failures, 130 for an abort; anything else is the command's own.
     """
+    _complete_streams()
     try:
         code = group.main(standalone_mode=False, prog_name="mfa-audit")
     except click.exceptions.Abort:
@@ -126,14 +129,14 @@ def main() -> None:
         error.show()
         code = EXIT_FAILED
     except AuditError as error:
-        click.echo(f"mfa-audit: {error}", err=True)
+        _say_failure(error)
         code = EXIT_FAILED
     except (BrokenPipeError, SystemExit) as error:  # click turns the former into the latter, with 1, our "no"
         if isinstance(error, SystemExit) and error.code in (0, None):
             raise  # a shell has asked for completions and has them
         # The reader of our stdout has gone (`mfa-audit report | head`): nothing to say and no one to say it
         # to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop(sys.stdout)
         code = EXIT_FAILED
     except ImportError as error:
         click.echo(
@@ -142,13 +145,49 @@ def main() -> None:
             err=True,
         )
         code = EXIT_FAILED
+    except OSError as error:
+        # Commands expect what can happen to the files they open; what is left is a full disk behind stdout.
+        where = "the output" if error.filename is None else line(str(error.filename))
+        _say_failure(AuditError(f"{where} cannot be written: {error.strerror or type(error).__name__}."))
+        code = EXIT_FAILED
     except Exception as error:  # a traceback would show locals, and a local may be a token
-        click.echo(
-            f"mfa-audit: unexpected {type(error).__name__}. Nothing recorded is lost. "
-            "Please report it with the command and `mfa-audit --version`.",
-            err=True,
-        )
+        _say_failure(error)
         code = EXIT_FAILED
     # All is said and done: a Ctrl-C while Python ends would only spoil the exit code.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complete_streams() -> None:
+    """Give a process that was started without stdin, stdout or stderr (`>&-`) empty ones, and let them take any text.
+
+    Otherwise the next file that is opened, such as the database, would take the free number and our talk.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        stream = getattr(sys, name)
+        if stream is None:
+            try:
+                os.fstat(number)
+            except OSError:
+                os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            # A path may hold what a console's code page, or any text, cannot.
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop(stream: TextIO) -> None:
+    """Let all that is written to `stream` from now on, at the end of Python too, go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _say_failure(error: Exception) -> None:
+    said = (
+        str(error)
+        if isinstance(error, AuditError)
+        else f"unexpected {type(error).__name__}. Nothing recorded is lost. "
+        "Please report it with the command and `mfa-audit --version`."
+    )
+    # Without a reader of stderr the exit code says it.
+    with contextlib.suppress(OSError):
+        click.echo(f"mfa-audit: {said}", err=True)

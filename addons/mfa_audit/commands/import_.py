@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from mfa_audit.captures import recognition
-from mfa_audit.captures.importer import import_capture
+from mfa_audit.captures.importer import describe_failure, import_capture
 from mfa_audit.captures.recognition import Capture, NotACaptureError
 from mfa_audit.commands import EXIT_FAILED, database_option, quiet_option
 from mfa_audit.commands.import_summary import describe
@@ -67,20 +67,33 @@ def command(
     password = _Password(ask, password_file)
     failed = False
     foreign: list[str] = []
-    with Importer(database) as importer:
+    further = check_hosts(hosts)
+    with contextlib.ExitStack() as stack:
+        importer: Importer | None = None
         for path, named in _find_files(files, recursive, database):
             try:
-                with recognition.read(path, password, check_hosts(hosts)) as capture:
-                    failed |= not _import(capture, importer, people, quiet) and named
+                capture = recognition.read(path, password, further)
             except NotACaptureError as error:
                 if named:
                     _complain(error)
                     failed = True
                 else:
                     foreign.append(line(str(path), 120))
+                continue
             except AuditError as error:
                 _complain(error)
                 failed |= named
+                continue
+            except Exception as error:
+                _complain(
+                    AuditError(f"{line(str(path or 'standard input'), 120)}: {describe_failure(error)}")
+                )
+                failed |= named
+                continue
+            with capture:
+                # No database is made for files of which none can be read.
+                importer = importer or stack.enter_context(Importer(database))
+                failed |= not _import(capture, importer, people, quiet) and named
     if foreign:
         shown = ", ".join(foreign[:_FOREIGN_NAMED])
         more = f" and {len(foreign) - _FOREIGN_NAMED:,} more" if len(foreign) > _FOREIGN_NAMED else ""
@@ -94,10 +107,12 @@ def _import(capture: Capture, importer: Importer, people: People, quiet: bool) -
         done = import_capture(capture, importer, people, advance)
     for sentence in describe(done):
         say(sentence, quiet=quiet)
-    if done.trouble is None:
-        return True
-    _complain(AuditError(f"{line(done.name)}: {done.trouble}"))
-    return bool(done.calls or done.rows)
+    if done.trouble is not None:
+        _complain(AuditError(f"{line(done.name)}: {done.trouble}"))
+        return bool(done.calls or done.rows)
+    if not done.usable:
+        _complain(AuditError(f"{line(done.name)}: nothing in it could be used. The lines above say why."))
+    return done.usable
 
 
 def _complain(error: AuditError) -> None:

@@ -179,13 +179,14 @@ def microsoft_match(one: Match, show: Show = name) -> str:
 
 def microsoft_application(one: MicrosoftApplication, now: datetime, show: Show = name) -> str:
     """One application of Microsoft's lists: "Billing: 2 of 7 calls without MFA, dana@contoso.example, last 7 Nov"."""
-    without = one.calls - one.with_mfa
+    without, not_known = one.without_mfa, one.calls - one.with_mfa - one.without_mfa
     told = f"{show(one.name)}: "
-    told += (
-        f"{without:,} of {count(one.calls, 'call')} without MFA"
-        if without
-        else f"{count(one.calls, 'call')} with MFA"
-    )
+    if without:
+        told += f"{without:,} of {count(one.calls, 'call')} without MFA"
+    else:
+        told += f"{count(one.with_mfa, 'call')} with MFA"
+    if not_known:
+        told += f", {not_known:,} of which Microsoft does not say"
     if without and not one.failing:
         told += ", none in the newest week"
     if one.seen:
@@ -276,10 +277,10 @@ def not_seen(report: Report, most: int | None = None, show: Show = name) -> list
 
 
 def sanitised(report: Report) -> str:
-    """How many calls came without a token because somebody or something took it out of the capture."""
+    """How many calls came from captures in which no call has a token; why, cannot be known in general."""
     verb = "was" if report.totals.sanitised == 1 else "were"
     calls = count(report.totals.sanitised, "call")
-    return f"{calls} {verb} imported from captures whose tokens had been taken out: export them again."
+    return f"{calls} {verb} imported from captures without tokens: capture them again with their Authorization headers."
 
 
 def gap(row: Gap, now: datetime, show: Show = name) -> str:

@@ -76,7 +76,7 @@ class Judge:
                 exchange.at,
                 Client(None, None, None, None, None),
                 tokens.FAILED if exchange.authorization else tokens.NO_TOKEN,
-                exchange.program,
+                self.keep(exchange.program),
                 "OTHER /",
                 exchange.status,
                 *(False, False, False, False),
@@ -101,7 +101,7 @@ class Judge:
                 )
             ),
             token,
-            exchange.program,
+            self.keep(exchange.program),
             operation(exchange.method, exchange.path),
             status,
             server.accepted(status),
@@ -112,6 +112,10 @@ class Judge:
             _guid(exchange.request_id),
             _guid(exchange.correlation_id),
         )
+
+    def keep(self, program: Program | None) -> Program | None:
+        """The program as this judge's choice for people wants it."""
+        return self._people.program(program)
 
     def is_user_token(self, authorization: tuple[Secret, ...]) -> bool:
         """Whether a user is behind the token that a call carries."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
+from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.claims import CLAIMS, Privacy
 from mfa_audit.judging.tokens import Token, User
 
@@ -78,6 +79,12 @@ class People:
         name = None if self.mode is Mode.NONE or user.name is None else self.alias(user.name)
         own = user.object_id or user.name
         return User(user.tenant, None if own is None else self.alias(own), name)
+
+    def program(self, program: Program | None) -> Program | None:
+        """The program as this choice wants it: its account names a person or may do so."""
+        if program is None or program.account is None or self.mode is Mode.NAME:
+            return program
+        return program._replace(account=self.alias(program.account))
 
     def alias(self, value: str) -> str:
         """A keyed pseudonym such as `user-3f9a2c1b77d0`; a pseudonym stays what it is."""

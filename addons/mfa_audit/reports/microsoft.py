@@ -54,7 +54,7 @@ def compare(ledgers: Sequence[Ledger], names: Names | None, people: People) -> M
         calls=len(calls),
         seen=sum(call.seen is not None for call in calls.values()),
         applications=tuple(
-            sorted(rows, key=lambda row: (not row.failing, -(row.calls - row.with_mfa), -row.calls, row.name))
+            sorted(rows, key=lambda row: (not row.failing, -row.without_mfa, -row.calls, row.name))
         ),
         users=tuple(
             MicrosoftUser(people.label(user), user.tenant, _time(at))
@@ -73,8 +73,10 @@ def _application(
 ) -> MicrosoftApplication:
     # Both lists count the same calls: the summary all of them, the other list 10,000 at most.
     total, compliant = sum(day.requests for day in days), sum(day.mfa_requests for day in days)
+    without = total - compliant
     if len(calls) > total:
         total, compliant = len(calls), sum(call.mfa_compliant is True for call in calls)
+        without = sum(call.mfa_compliant is False for call in calls)
     failing = any(day.requests > day.mfa_requests and (day.day or current) >= current for day in days) or any(
         call.mfa_compliant is False and (_day_of(call) or current) >= current for call in calls
     )
@@ -85,6 +87,7 @@ def _application(
         name=named or KNOWN_APPS.get(application or "") or application or "unknown application",
         calls=total,
         with_mfa=compliant,
+        without_mfa=without,
         seen=sum(call.seen is not None for call in calls),
         failing=failing,
         users=tuple(sorted({people.label(call.user) for call in calls if call.user is not None})),

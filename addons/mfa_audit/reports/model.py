@@ -142,13 +142,15 @@ class Source:
 class MicrosoftApplication:
     """An application in Microsoft's own lists: its calls, those with MFA, and those of them that we recorded too.
 
-    `failing`: Microsoft counts calls without MFA in the newest seven days of its lists.
+    `without_mfa` calls are those of which Microsoft says so; of the rest it does not say. `failing`: Microsoft counts
+    calls without MFA in the newest seven days of its lists.
     """
 
     application_id: str | None
     name: str
     calls: int
     with_mfa: int
+    without_mfa: int
     seen: int
     failing: bool
     users: tuple[str, ...]

@@ -171,11 +171,12 @@ def _row(group: _Group, settings: Settings) -> ToolRow:
     ]
     uses = [use.use for use in group.uses]
     clients = {use.client for use in group.uses}
+    tools = {tool_of(client) for client in clients}
     return ToolRow(
         name=group.tool.name,
-        app_id=group.tool.app_id,
-        client=group.tool.client,
-        application=group.tool.application,
+        app_id=_only(tool.app_id for tool in tools),
+        client=_only(tool.client for tool in tools),
+        application=_only(tool.application for tool in tools),
         program=group.program and group.program.name,
         account=group.program and group.program.account,
         started_by=group.program and group.program.started_by,
@@ -283,13 +284,14 @@ def _told_by_microsoft(microsoft: Microsoft | None) -> list[str]:
 
 
 def _told_of(sanitised: Sequence[SessionFacts]) -> list[str]:
-    """A sentence where captures had their tokens taken out."""
+    """A sentence where captures have no tokens."""
     if not sanitised:
         return []
     calls = sum(session.sanitised for session in sanitised)
     files = ", ".join(session.source or "a capture" for session in sanitised[:3])
     return [
-        f"{calls} {_plural(calls, 'call')} had the token taken out of the capture ({files}): export it again."
+        f"{calls} {_plural(calls, 'call')} came from captures without tokens ({files}): capture them again with their "
+        "Authorization headers."
     ]
 
 
@@ -349,6 +351,12 @@ def _sort(rows: Iterable[ToolRow]) -> tuple[ToolRow, ...]:
             key=lambda row: (_WORST_FIRST.index(row.verdict), not row.blocked, -row.requests, row.title),
         )
     )
+
+
+def _only(values: Iterable[str | None]) -> str | None:
+    """The value that all share; None where they differ, as those of a tool that the partner named may do."""
+    different = set(values)
+    return different.pop() if len(different) == 1 else None
 
 
 def _texts(values: Iterable[object]) -> tuple[str, ...]:
