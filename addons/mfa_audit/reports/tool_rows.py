@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from mfa_audit.judging.advice import advise
-from mfa_audit.judging.clients import Client, Tool, is_specific, tool_of
+from mfa_audit.judging.clients import Client, Tool, tool_of
 from mfa_audit.judging.counts import Counts
 from mfa_audit.judging.evidence import (
     Credential,
@@ -21,6 +21,7 @@ from mfa_audit.judging.evidence import (
     fold,
     weigh,
 )
+from mfa_audit.judging.naming import is_specific, stable_program
 from mfa_audit.judging.people import People
 from mfa_audit.judging.reasons import Verdict, badness
 from mfa_audit.judging.tokens import User
@@ -47,7 +48,7 @@ class Identity(NamedTuple):
 
 def identify(party: Party, tool: Tool, names: frozenset[str]) -> Identity:
     """The row that the party's calls belong to. `names` are those that the partner gave: each is one tool."""
-    program = party.program
+    program = stable_program(party.program)
     specific = program is not None and is_specific(program.name)
     return Identity(
         party.origin.machine,
