@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from mfa_audit.judging.advice import Advice
 from mfa_audit.judging.history import Previously
-from mfa_audit.judging.verdicts import Answer, Verdict
+from mfa_audit.judging.reasons import Advice, Verdict
+from mfa_audit.judging.verdicts import Answer
 from mfa_audit.reports.model import (
     Gap,
     NotAudited,
@@ -66,6 +66,8 @@ def tool(name: str, **changes: Any) -> ToolRow:
         client=None,
         application=None,
         program=None,
+        account=None,
+        started_by=None,
         sdk_versions=(),
         user_agents=("Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.19041.4522",),
         verdict=Verdict.NON_COMPLIANT,

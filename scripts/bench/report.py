@@ -27,7 +27,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from mfa_audit.commands.demo.sample_tokens import make_user_token
-from mfa_audit.exchanges.exchange import Secret
+from mfa_audit.exchanges.exchange import Program, Secret
 from mfa_audit.judging.clients import Client, client_of
 from mfa_audit.judging.observations import Observation
 from mfa_audit.judging.tokens import Token, read
@@ -111,9 +111,9 @@ def fill(path: Path, calls: int, tokens: int) -> None:
     print(f"filled in {time.monotonic() - began:.0f} s")
 
 
-def make_caller(number: int) -> tuple[Client, str | None]:
+def make_caller(number: int) -> tuple[Client, Program | None]:
     client = client_of(None, None, None, f"Partner-Tool-{number}/1.0", None)
-    return client, f"nightly-{number}.ps1" if number < 40 else None
+    return client, Program(f"nightly-{number}.ps1") if number < 40 else None
 
 
 def make_token(number: int, issued: float) -> Token:

@@ -221,7 +221,7 @@ def test_unloaded(upstream: list[str], audit: Audit, database: Path, tmp_path: P
     """A reload of the script that fails while mitmdump runs is stored as `unloaded`, not as a stop."""
     script = tmp_path / "script.py"
     good = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1] / 'addons')!r})\n"
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2] / 'addons')!r})\n"
         "from mfa_audit.addon.live import PartnerCenterMfa\naddons = [PartnerCenterMfa()]\n"
     )
     script.write_text(good)

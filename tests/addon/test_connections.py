@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from mfa_audit.addon.connections import Blindness
+from mfa_audit.exchanges.exchange import Program
 
 CASES: dict[str, tuple[list[str], list[str]]] = {
     "nothing came": ([], ["no-request"]),
@@ -27,15 +28,15 @@ CASES: dict[str, tuple[list[str], list[str]]] = {
 def test_reasons(steps: list[str], reasons: list[str], end: str) -> None:
     """A connection's end, or the recorder's, notes what was seen of it last, once."""
     noted = follow(lambda blindness: [getattr(blindness, step)("one") for step in steps], end)
-    assert [("host", "curl/8", "tool", reason) for reason in reasons] == noted
+    assert [("host", "curl/8", Program("tool"), reason) for reason in reasons] == noted
 
 
-def follow(steps: Callable[[Blindness], object], end: str) -> list[tuple[str | None, ...]]:
-    noted: list[tuple[str | None, ...]] = []
+def follow(steps: Callable[[Blindness], object], end: str) -> list[tuple[str | Program | None, ...]]:
+    noted: list[tuple[str | Program | None, ...]] = []
 
     async def go() -> None:
-        program: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        program.set_result("tool")
+        program: asyncio.Future[Program | None] = asyncio.get_running_loop().create_future()
+        program.set_result(Program("tool"))
         blindness = Blindness(lambda *values: noted.append(values))
         blindness.open("one", "host", "curl/8", program)
         steps(blindness)
@@ -49,11 +50,11 @@ def follow(steps: Callable[[Blindness], object], end: str) -> list[tuple[str | N
 def test_a_failed_look_up_of_the_program() -> None:
     """A program whose look-up failed, or is not over, is unknown, and the blind spot is noted all the same."""
 
-    async def go() -> list[tuple[str | None, ...]]:
-        noted: list[tuple[str | None, ...]] = []
+    async def go() -> list[tuple[str | Program | None, ...]]:
+        noted: list[tuple[str | Program | None, ...]] = []
         blindness = Blindness(lambda *values: noted.append(values))
         loop = asyncio.get_running_loop()
-        failed: asyncio.Future[str | None] = loop.create_future()
+        failed: asyncio.Future[Program | None] = loop.create_future()
         failed.set_exception(RuntimeError("psutil"))
         blindness.open("one", "host", None, failed)
         blindness.open("two", "host", None, loop.create_future())

@@ -15,6 +15,7 @@ from mitmproxy import http
 from live_flows import play
 from mfa_audit.addon import live
 from mfa_audit.addon.live import PartnerCenterMfa
+from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.observations import Judge
 from observed import query
 from odd_calls import ODD_CALLS, WHOLE, OddCall, jwt_of, read_corpus
@@ -141,8 +142,8 @@ def test_a_preflight_is_no_call_and_no_blind_spot(
     flow = flow_to(method="OPTIONS")
 
     async def go() -> None:
-        program: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        program.set_result("chrome")
+        program: asyncio.Future[Program | None] = asyncio.get_running_loop().create_future()
+        program.set_result(Program("chrome"))
         addon._blindness.open(flow.client_conn.id, "api.partnercenter.microsoft.com", None, program)
         addon.requestheaders(flow)
         addon.client_disconnected(flow.client_conn)

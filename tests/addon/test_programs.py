@@ -16,7 +16,9 @@ import pytest
 
 from mfa_audit.addon import programs
 from mfa_audit.addon.programs import Connection, Programs, look_up
+from mfa_audit.exchanges.exchange import Program
 
+SCRIPT = Program("nightly-sync.py")
 CLIENT = """
 import socket, sys
 connections = [socket.create_connection(("127.0.0.1", int(sys.argv[1]))) for _ in range(int(sys.argv[2]))]
@@ -47,8 +49,8 @@ def connected(folder: Path, port: int, count: int = 1) -> Iterator[list[int]]:
 def test_a_script_is_found_by_its_port(tmp_path: Path, listener: int) -> None:
     """The process that owns the client's end of a connection is named by its script."""
     with connected(tmp_path, listener) as [port]:
-        assert "nightly-sync.py" == asyncio.run(Programs().find(port, listener))
-        assert "nightly-sync.py" == asyncio.run(Programs().find(port))
+        assert SCRIPT == asyncio.run(Programs().find(port, listener))
+        assert SCRIPT == asyncio.run(Programs().find(port))
 
 
 def test_another_connection_of_the_same_port_is_not_it(tmp_path: Path, listener: int) -> None:
@@ -73,14 +75,14 @@ def test_one_look_answers_all_that_wait(
 
     def count(
         wanted: frozenset[Connection], likely: tuple[int, ...], everywhere: bool
-    ) -> tuple[dict[Connection, tuple[int, str]], int]:
+    ) -> tuple[dict[Connection, tuple[int, Program]], int]:
         looks.append(len(wanted))
         return look_up(wanted, likely, everywhere)
 
     monkeypatch.setattr(programs, "look_up", count)
     with connected(tmp_path, listener, 40) as ports:
 
-        async def ask() -> list[str | None]:
+        async def ask() -> list[Program | None]:
             found = Programs()
             first = asyncio.create_task(found.find(ports[0], listener))
             await asyncio.sleep(0)
@@ -88,7 +90,7 @@ def test_one_look_answers_all_that_wait(
             rest = [found.find(port, listener) for port in ports for _ in range(2)]
             return [await first, *await asyncio.gather(*rest)]
 
-        assert ["nightly-sync.py"] * 81 == asyncio.run(ask())
+        assert [SCRIPT] * 81 == asyncio.run(ask())
     assert 2 == len(looks)
 
 
@@ -99,17 +101,17 @@ def test_an_owner_is_found_again_without_a_rest(
     monkeypatch.setattr(programs, "REST", 1_000_000)
     with connected(tmp_path, listener, 5) as ports:
 
-        async def ask() -> list[str | None]:
+        async def ask() -> list[Program | None]:
             found = Programs()
             return [await asyncio.wait_for(found.find(port, listener), 10) for port in ports]
 
-        assert ["nightly-sync.py"] * 5 == asyncio.run(ask())
+        assert [SCRIPT] * 5 == asyncio.run(ask())
 
 
 def test_waiting_is_bounded(listener: int) -> None:
     """Past the limit a connection stays unknown at once instead of waiting."""
 
-    async def ask() -> list[str | None]:
+    async def ask() -> list[Program | None]:
         found = Programs()
         return await asyncio.gather(*(found.find(1, n) for n in range(programs.PENDING_LIMIT + 5)))
 
@@ -135,8 +137,9 @@ def test_missing_rights_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr(psutil.Process, "cmdline", refuse)
     found = Programs()
     with connected(tmp_path, listener) as [port]:
-        name = asyncio.run(found.find(port, listener))
-    assert (name or "").startswith("python")
+        program = asyncio.run(found.find(port, listener))
+    assert program is not None
+    assert program.name.startswith("python")
     assert 1 == found.denied
 
 
@@ -148,7 +151,7 @@ def test_every_system_has_its_way(
     monkeypatch.setattr(psutil, "LINUX", False)
     monkeypatch.setattr(psutil, "MACOS", mac)
     with connected(tmp_path, listener) as [port]:
-        assert "nightly-sync.py" == asyncio.run(Programs().find(port, listener))
+        assert SCRIPT == asyncio.run(Programs().find(port, listener))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and root's ways")

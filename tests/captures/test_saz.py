@@ -15,6 +15,7 @@ from producers import AT, HOST, REQUEST_ID, TOKEN, peak_below, read, saz, sessio
 
 from mfa_audit.captures import recognition
 from mfa_audit.errors import AuditError
+from mfa_audit.exchanges.exchange import Program
 
 
 def read_bytes(tmp_path: Path, data: bytes, **options: Any) -> Any:
@@ -25,7 +26,7 @@ def read_bytes(tmp_path: Path, data: bytes, **options: Any) -> Any:
 def test_reads_a_session(tmp_path: Path) -> None:
     """A session becomes an Exchange: when the client began, and the process as program."""
     (exchange,), remarks = read_bytes(tmp_path, saz(session()))
-    assert (AT, "GET", HOST, "/v1/customers", REQUEST_ID, 200, "OK", "false", "powershell") == (
+    assert (AT, "GET", HOST, "/v1/customers", REQUEST_ID, 200, "OK", "false", Program("powershell")) == (
         exchange.at, exchange.method, exchange.host, exchange.path, exchange.request_id, exchange.status,
         exchange.reason_phrase, exchange.mfa_compliant, exchange.program,
     )  # fmt: skip
@@ -116,7 +117,7 @@ def test_the_body_of_a_refusal_as_it_was_on_the_wire(tmp_path: Path) -> None:
 def test_metadata_that_cannot_be_read_costs_itself_only(tmp_path: Path, metadata: bytes) -> None:
     """Entities are refused, and the call is kept with the time of the one before."""
     exchanges, remarks = read_bytes(tmp_path, saz(session(), session("2", m=metadata)))
-    assert ["powershell", None] == [one.program for one in exchanges]
+    assert [Program("powershell"), None] == [one.program for one in exchanges]
     assert 1 == remarks.notes["the metadata cannot be read"]
 
 

@@ -15,7 +15,7 @@ import pytest
 from mfa_audit.commands.demo.sample_tokens import make_user_token
 from processes import Audit
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "sources"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "captures"))
 from producers import HOST, entry, flow, har, saz, session, write_flows
 
 NOW = time.time()

@@ -8,11 +8,11 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
-from html_page.parser import HTMLParser
 
 import reports_samples as samples
 from browser import WHY_NOT, Browser

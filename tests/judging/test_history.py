@@ -8,7 +8,7 @@ from itertools import permutations
 import pytest
 
 from mfa_audit.judging.history import Previously, Standing, Use, stand, worst
-from mfa_audit.judging.verdicts import REASONS, Verdict
+from mfa_audit.judging.reasons import REASONS, Verdict
 
 HOUR = 3600.0
 DAY = 24 * HOUR

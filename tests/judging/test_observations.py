@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mfa_audit.commands.demo.sample_tokens import make_user_token
-from mfa_audit.exchanges.exchange import Exchange, Secret
+from mfa_audit.exchanges.exchange import Exchange, Program, Secret
 from mfa_audit.judging import observations, server, tokens
 from mfa_audit.judging.observations import Judge, Observation
 from mfa_audit.judging.people import Mode, People
+from mfa_audit.judging.reasons import REASONS
 from mfa_audit.judging.tokens import Token
-from mfa_audit.judging.verdicts import REASONS
 
 TOKEN = make_user_token("pwd", exp=1_000).encode()
 GUID = "5B4D1F6E-8ddb-461a-bbee-02f9e1bf7b46"
@@ -40,9 +40,12 @@ def observe(**changed: Any) -> Observation:
 def test_a_call_is_kept_without_its_token() -> None:
     """Who, what, the verdict and the server's answer are kept; nothing of the raw token is."""
     kept = observe(
-        program="nightly.ps1", user_agent="CIPP/8 (user:a@b.example)", request_id=GUID, mfa_compliant="false"
+        program=Program("nightly.ps1"),
+        user_agent="CIPP/8 (user:a@b.example)",
+        request_id=GUID,
+        mfa_compliant="false",
     )
-    assert ("amr-without-mfa", "GET /v1/customers/*", "nightly.ps1") == (
+    assert ("amr-without-mfa", "GET /v1/customers/*", Program("nightly.ps1")) == (
         kept.token.reason,
         kept.operation,
         kept.program,

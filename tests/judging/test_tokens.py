@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from mfa_audit.commands.demo.sample_tokens import TENANT, make_app_token, make_user_token
 from mfa_audit.exchanges.exchange import Secret
+from mfa_audit.judging.reasons import REASONS
 from mfa_audit.judging.tokens import ALLOWED, GUESSABLE, NO_TOKEN, Form, Token, User, read
-from mfa_audit.judging.verdicts import REASONS, judge
+from mfa_audit.judging.verdicts import judge
 
 # A busy machine makes drawing and running slow, which says nothing of what is tested.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

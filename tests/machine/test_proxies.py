@@ -60,7 +60,7 @@ def test_closed_port_is_stale(tmp_path: Path, listener: socket.socket) -> None:
 def test_dead_process_is_stale(tmp_path: Path, listener: socket.socket) -> None:
     """A record of a killed process is cleared away, even when somebody else answers on its port by now."""
     script = (
-        "import os, sys; from pathlib import Path; from mfa_audit import running\n"
+        "import os, sys; from pathlib import Path; from mfa_audit.machine import proxies\n"
         "f = Path(sys.argv[1])\n"
         "with proxies.announce('127.0.0.1', int(sys.argv[2]), authority=f, database=f, folder=f): os._exit(9)"
     )

@@ -17,7 +17,7 @@ from mfa_audit.machine.environment import java, roots
 from mfa_audit.machine.trust import Store, load_certificate, nss, systems
 
 API = "api.partnercenter.microsoft.com"
-CLIENTS = Path(__file__).parent / "client_programs"
+CLIENTS = Path(__file__).parents[1] / "client_programs"
 PROGRAM = [sys.executable, "-m", "mfa_audit"]
 
 

@@ -17,7 +17,7 @@ from mfa_audit.commands.demo.standin import StandIn
 from processes import Audit, Running
 
 API = "https://api.partnercenter.microsoft.com"
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 AXE = Path(os.environ.get("AXE_CORE") or ROOT / "node_modules" / "axe-core" / "axe.min.js")
 needs_chromium = pytest.mark.skipif(WHY_NOT is not None, reason=WHY_NOT or "")
 Call = Callable[..., None]

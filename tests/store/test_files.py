@@ -177,7 +177,7 @@ def test_a_reader_in_the_writers_process_drops_no_locks(database: Path) -> None:
     recording = Recording(database, Session("proxy", 0.0), "NORMAL")
     recording.transact([observe()], [])
     other = (
-        "import sys; from pathlib import Path; from mfa_audit.store.recording import *;"
+        "import sys; from pathlib import Path; from mfa_audit.store.session_writer import *;"
         "r = Recording(Path(sys.argv[1]), Session('run', 0.0), 'NORMAL'); r.close()"
     )
     for _ in range(2):
@@ -192,7 +192,7 @@ def test_a_reader_in_the_writers_process_drops_no_locks(database: Path) -> None:
 def test_two_recorders_start_at_once(database: Path) -> None:
     """Eight processes that start recording into the same new file at once all get their session into it."""
     code = (
-        "import sys; from pathlib import Path; from mfa_audit.store.recording import *;"
+        "import sys; from pathlib import Path; from mfa_audit.store.session_writer import *;"
         "Recording(Path(sys.argv[1]), Session('run', 0.0), 'NORMAL').close()"
     )
     started = [

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sqlite_utils import Database, Migrations
 
+from mfa_audit.exchanges.exchange import Program
 from mfa_audit.store import migrations, schema
 from observed import fill, observe, query
 
@@ -18,7 +19,7 @@ COLUMNS = {
     "gaps": "id session_id started ended reason lost",
     "tools": "id name app_id client application product",
     "clients": "id tool_id name app_id application client user_agent sdk_version",
-    "programs": "id name",
+    "programs": "id name account started_by",
     "operations": "id name",
     "users": "id name tenant object_id",
     "tokens": "id name key form user_id app_id issued expires verdict reason rules claims",
@@ -33,7 +34,8 @@ COLUMNS = {
     "microsoft_principals": "id name user_id at",
 }
 INDEXES = {
-    "tools_identity", "clients_identity", "users_identity", "tokens_rules", "tokens_facts", "calls_at",
+    "tools_identity", "clients_identity", "programs_identity", "users_identity", "tokens_rules", "tokens_facts",
+    "calls_at",
     "calls_import_key", "not_audited_identity", "microsoft_requests_identity", "microsoft_adoption_identity",
     "microsoft_principals_identity",
 }  # fmt: skip
@@ -95,3 +97,30 @@ def test_queries_in_the_documentation_work(database: Path) -> None:
     with closing(sqlite3.connect(database)) as connection:
         for sql in queries:
             assert connection.execute(sql).description, sql
+
+
+def test_an_older_files_programs_keep_their_calls(tmp_path: Path) -> None:
+    """Programs of a file from before accounts were told keep their ids, and what refers to them still does."""
+    path = tmp_path / "audit.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        migrations.migrations.apply(Database(connection), stop_before="m003_accounts_of_programs")
+        connection.execute("INSERT INTO programs (id, name) VALUES (7, 'nightly.ps1')")
+        for reason, program in (("tunnelled", 7), ("no-request", 1)):
+            connection.execute(
+                "INSERT INTO not_audited (name, hour, session_id, host, program_id, reason, count, first, last)"
+                " VALUES ('', 0, 1, 'host', ?, ?, 1, 0, 0)",
+                [program, reason],
+            )
+    fill(path, [observe(program=Program("nightly.ps1", "CONTOSO\\svc", "cron"))])
+    assert [(1, "(not known)", None, None), (7, "nightly.ps1", None, None)] == query(
+        path, "SELECT * FROM programs WHERE id < 8"
+    )
+    assert [("nightly.ps1", "tunnelled"), ("(not known)", "no-request")] == query(
+        path,
+        "SELECT programs.name, reason FROM not_audited JOIN programs ON programs.id = program_id ORDER BY 2 DESC",
+    )
+    assert [("nightly.ps1", "CONTOSO\\svc", "cron")] == query(
+        path, "SELECT program, account, started_by FROM calls_in_words"
+    )
+    assert [] == query(path, "PRAGMA integrity_check('programs')")[1:]

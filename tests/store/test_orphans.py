@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mfa_audit.commands.demo.sample_tokens import make_user_token
+from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.observations import Observation
 from mfa_audit.store import retention as retention_module
 from mfa_audit.store import rows
@@ -33,7 +34,7 @@ def observe_other(number: int, at: float) -> Observation:
         at,
         token=make_user_token("pwd", uti=f"{number}", oid=f"{number}", appid=f"app-{number}", iat=1),
         path="/v1/customers" if number < 1_000 else "/v1/invoices",
-        program=f"tool{number}.py",
+        program=Program(f"tool{number}.py"),
         user_agent=f"tool{number}/1.0",
     )
 
@@ -173,7 +174,7 @@ def test_a_program_is_not_named_for_an_old_call(database: Path) -> None:
     recording.transact([late], [])
     recording.transact([observe_other(2, time.time())], [])
     recording.connection.execute("UPDATE calls SET id = 20000 WHERE id = (SELECT max(id) FROM calls)")
-    recording.transact([], [lambda rows: rows.name_program(late, "late.py")])
+    recording.transact([], [lambda rows: rows.name_program(late, Program("late.py"))])
     recording.close()
     assert [("(not known)",), ("tool2.py",)] == query(
         database, "SELECT program FROM calls_in_words ORDER BY id"

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from mfa_audit.commands.demo.sample_tokens import make_user_token
+from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.clients import client_of
-from mfa_audit.judging.verdicts import RULES_VERSION, Verdict
+from mfa_audit.judging.reasons import Verdict
+from mfa_audit.judging.verdicts import RULES_VERSION
 from mfa_audit.reports.databases import report_on
 from mfa_audit.reports.model import Period
 from mfa_audit.store import rows as rows_module
@@ -162,7 +164,7 @@ def test_many_callers_share_a_row(database: Path, monkeypatch: pytest.MonkeyPatc
     seen = [
         observe(
             user_agent=f"agent-{number}",
-            program=f"program-{number}",
+            program=Program(f"program-{number}"),
             amr=("pwd",) if number % 2 else ("pwd", "mfa"),
             claims={"oid": f"user-{number}", "upn": f"{number}@contoso.example", "uti": str(number)},
         )._replace(operation=f"GET /{number}")
@@ -204,3 +206,18 @@ def test_claims_come_back_as_they_were(database: Path) -> None:
     assert json.loads(json.dumps(dict(seen.token.claims))) == use.claims
     assert (seen.token.user, seen.client) == (use.use.user, use.client)
     assert seen.token.issued == use.use.issued[0]
+
+
+def test_one_script_by_hand_and_by_schedule_is_two(database: Path) -> None:
+    """Programs are told apart by name, account and what started them, up to the report's rows."""
+    programs = [
+        Program("sync.py", "root", "cron"),
+        Program("sync.py", "root", "terminal"),
+        Program("sync.py", "ada", "cron"),
+        Program("sync.py"),
+    ]
+    fill(database, [observe(program=program) for program in (*programs, *programs)])
+    with_lists = report_on([database], Period(None, None))
+    assert {tuple(program): 2 for program in programs} == {
+        (row.program, row.account, row.started_by): row.requests for row in with_lists.tools
+    }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Final, Protocol
 
+from mfa_audit.exchanges.exchange import Program
+
 # Reasons, as stored and reported; docs/verdicts.md tells what to do about each.
 CERTIFICATE_REFUSED: Final = "certificate-refused"
 UPSTREAM_TLS_FAILED: Final = "upstream-tls-failed"
@@ -19,13 +21,13 @@ _OPEN_LIMIT: Final = 100_000
 class Note(Protocol):
     """Where a blind spot is written down."""
 
-    def __call__(self, host: str, user_agent: str | None, program: str | None, reason: str) -> None: ...
+    def __call__(self, host: str, user_agent: str | None, program: Program | None, reason: str) -> None: ...
 
 
 class _Connection:
     __slots__ = ("closed", "host", "program", "reason", "seen", "user_agent")
 
-    def __init__(self, host: str, user_agent: str | None, program: asyncio.Future[str | None]) -> None:
+    def __init__(self, host: str, user_agent: str | None, program: asyncio.Future[Program | None]) -> None:
         self.host = host
         self.user_agent = user_agent
         self.program = program
@@ -42,7 +44,7 @@ class Blindness:
         self._open: dict[str, _Connection] = {}
 
     def open(
-        self, identifier: str, host: str, user_agent: str | None, program: asyncio.Future[str | None]
+        self, identifier: str, host: str, user_agent: str | None, program: asyncio.Future[Program | None]
     ) -> None:
         """A client connected for `host`; `program` is being looked up."""
         if len(self._open) < _OPEN_LIMIT:
@@ -52,13 +54,13 @@ class Blindness:
         """Whether the connection is being followed."""
         return identifier in self._open
 
-    def program(self, identifier: str) -> asyncio.Future[str | None] | None:
+    def program(self, identifier: str) -> asyncio.Future[Program | None] | None:
         """The program behind a followed connection."""
         found = self._open.get(identifier)
         return None if found is None else found.program
 
-    def program_name(self, identifier: str) -> str | None:
-        """The name of the program behind a followed connection, as far as it is known by now."""
+    def known_program(self, identifier: str) -> Program | None:
+        """The program behind a followed connection, as far as it is known by now."""
         found = self.program(identifier)
         if found is None or not found.done() or found.cancelled() or found.exception() is not None:
             return None
@@ -104,7 +106,7 @@ class Blindness:
             found.program.add_done_callback(lambda _: self._end(identifier))
 
     def _end(self, identifier: str) -> None:
-        program = self.program_name(identifier)
+        program = self.known_program(identifier)
         found = self._open.pop(identifier, None)
         if found is not None and not found.seen:
             self._note(found.host, found.user_agent, program, found.reason)

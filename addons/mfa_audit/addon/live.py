@@ -30,6 +30,7 @@ from mfa_audit.exchanges.exchange import (
     REQUEST_HEADERS,
     RESPONSE_HEADERS,
     Exchange,
+    Program,
     Secret,
     is_api_host,
 )
@@ -149,7 +150,7 @@ class PartnerCenterMfa:
             return
         try:
             for asked in self._asked.values():  # what was asked will not be answered any more
-                program = self._blindness.program_name(asked.connection)
+                program = self._blindness.known_program(asked.connection)
                 self.recorder.record(self._judge.observe(_exchange(asked, None, program)))
             self._asked.clear()
             self._blindness.flush()
@@ -225,15 +226,15 @@ class PartnerCenterMfa:
             program = self._blindness.program(asked.connection)
             if program is not None and not program.done():
                 return self._record_with(program, asked, response)
-            name = self._blindness.program_name(asked.connection)
-            saved = self.recorder.record(self._judge.observe(_exchange(asked, response, name)))
+            known = self._blindness.known_program(asked.connection)
+            saved = self.recorder.record(self._judge.observe(_exchange(asked, response, known)))
             return None if saved is None else saved.wait()
         except Exception as error:
             self._fail(error)
             return None
 
     async def _record_with(
-        self, program: asyncio.Future[str | None], asked: _Asked, response: http.Response | None
+        self, program: asyncio.Future[Program | None], asked: _Asked, response: http.Response | None
     ) -> None:
         """The same for the first call of a connection whose process is still being looked up.
 
@@ -242,8 +243,8 @@ class PartnerCenterMfa:
         """
         try:
             await asyncio.wait([program], timeout=_PROGRAM_PATIENCE)
-            name = self._blindness.program_name(asked.connection)
-            observation = self._judge.observe(_exchange(asked, response, name))
+            known = self._blindness.known_program(asked.connection)
+            observation = self._judge.observe(_exchange(asked, response, known))
             assert self.recorder is not None  # noqa: S101 - _record looked
             saved = self.recorder.record(observation)
             if not program.done():
@@ -254,11 +255,11 @@ class PartnerCenterMfa:
             self._fail(error)
 
     def _name_program(
-        self, recorder: Recorder, observation: Observation, program: asyncio.Future[str | None]
+        self, recorder: Recorder, observation: Observation, program: asyncio.Future[Program | None]
     ) -> None:
-        name = None if program.cancelled() or program.exception() else program.result()
-        if name is not None:
-            recorder.name_program(observation, name)
+        found = None if program.cancelled() or program.exception() else program.result()
+        if found is not None:
+            recorder.name_program(observation, found)
 
     def _api_host(self, request: http.Request) -> str | None:
         """The API host that a request is for, by its address or, where it was rerouted, by its Host header."""
@@ -338,15 +339,17 @@ class PartnerCenterMfa:
         except Exception as error:
             self._fail(error)
 
-    def _find_program(self, client: connection.Client) -> asyncio.Future[str | None]:
+    def _find_program(self, client: connection.Client) -> asyncio.Future[Program | None]:
         address, port = client.peername[:2]
         if not _is_loopback(address):
-            unknown: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+            unknown: asyncio.Future[Program | None] = asyncio.get_running_loop().create_future()
             unknown.set_result(None)
             return unknown
         return asyncio.ensure_future(self._programs.find(port, client.sockname[1]))
 
-    def _note_not_audited(self, host: str, user_agent: str | None, program: str | None, reason: str) -> None:
+    def _note_not_audited(
+        self, host: str, user_agent: str | None, program: Program | None, reason: str
+    ) -> None:
         if self.recorder is not None:
             self.recorder.programs_denied = self._programs.denied
             self.recorder.note_not_audited(time.time(), host, user_agent, program, reason)
@@ -372,7 +375,7 @@ class PartnerCenterMfa:
             )
 
 
-def _exchange(asked: _Asked, response: http.Response | None, program: str | None) -> Exchange:
+def _exchange(asked: _Asked, response: http.Response | None, program: Program | None) -> Exchange:
     parts: dict[str, Any] = dict(asked.parts)
     if response is not None:
         for raw, value in response.headers.fields:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import psutil
 
 from mfa_audit.addon.command_lines import name_of
+from mfa_audit.exchanges.exchange import Program
 from mfa_audit.printable import line
 
 # Connections that wait to be looked up; further ones stay unknown. One look takes them all at once.
@@ -41,13 +42,13 @@ class Programs:
 
     def __init__(self) -> None:
         self.denied = 0
-        self._pending: dict[Connection, asyncio.Future[str | None]] = {}
+        self._pending: dict[Connection, asyncio.Future[Program | None]] = {}
         self._came = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
         self._owners: list[int] = []  # of the latest connections, latest first
         self._rested = 0.0  # when all processes may be looked at again, by time.monotonic()
 
-    async def find(self, port: int, proxy_port: int | None = None) -> str | None:
+    async def find(self, port: int, proxy_port: int | None = None) -> Program | None:
         """The program that owns the client's `port`, connected to `proxy_port`; None when unknown.
 
         Ask while the connection is open. Never raises and never blocks the loop: one look in a thread answers
@@ -71,7 +72,7 @@ class Programs:
             wanted = frozenset(self._pending)
             started = time.monotonic()
             everywhere = started >= self._rested
-            owners: Mapping[Connection, tuple[int, str]] = {}
+            owners: Mapping[Connection, tuple[int, Program]] = {}
             # Whatever psutil meets on an odd system: the programs stay unknown, the traffic goes on.
             with contextlib.suppress(Exception):
                 owners, denied = await asyncio.to_thread(look_up, wanted, tuple(self._owners), everywhere)
@@ -87,24 +88,24 @@ class Programs:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._came.wait(), max(0.0, self._rested - time.monotonic()))
 
-    def _answer(self, done: Set[Connection], owners: Mapping[Connection, tuple[int, str]]) -> None:
+    def _answer(self, done: Set[Connection], owners: Mapping[Connection, tuple[int, Program]]) -> None:
         for connection in done:
-            pid, name = owners.get(connection, (None, None))
+            pid, program = owners.get(connection, (None, None))
             if pid is not None:
                 self._owners = [pid, *(other for other in self._owners if other != pid)][:LIKELY]
             future = self._pending.pop(connection)
             if not future.done():
-                future.set_result(name)
+                future.set_result(program)
 
 
 def look_up(
     wanted: Set[Connection], likely: Sequence[int] = (), everywhere: bool = True
-) -> tuple[dict[Connection, tuple[int, str]], int]:
-    """The owners (pid, name) of those `wanted` that can be told, and how many were kept from us. Blocks.
+) -> tuple[dict[Connection, tuple[int, Program]], int]:
+    """The owners (pid, program) of those `wanted` that can be told, and how many were kept from us. Blocks.
 
     The processes `likely` and those that started last come first; all others only when `everywhere`.
     """
-    found: dict[Connection, tuple[int, str]] = {}
+    found: dict[Connection, tuple[int, Program]] = {}
     refused: set[Connection] = set()
     ports = {connection.port for connection in wanted}
     for pid, port, peer_port in _sockets(ports, likely, everywhere):
@@ -113,7 +114,7 @@ def look_up(
             if denied:
                 refused.add(connection)
             if name and pid is not None:
-                found[connection] = (pid, name)
+                found[connection] = (pid, Program(name))
         if len(found) == len(wanted):
             break
     return found, len(refused)

@@ -14,6 +14,7 @@ from mfa_audit.exchanges.exchange import (
     REQUEST_HEADERS,
     RESPONSE_HEADERS,
     Exchange,
+    Program,
     is_api_host,
     read_authorization,
     read_headers,
@@ -155,7 +156,7 @@ class Reading:
         *,
         own: float | None,
         place: str,
-        program: str | None = None,
+        program: Program | None = None,
     ) -> Exchange:
         """The Exchange of an entry to `host`, dated `own` where that is possible. Raises SkipError."""
         # Where both sides carry an id, the request's counts: it is the one that Microsoft's lists show.

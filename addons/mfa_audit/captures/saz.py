@@ -16,7 +16,7 @@ from mfa_audit.captures import entries
 from mfa_audit.captures.archives import Archive, DamagedError
 from mfa_audit.captures.entries import Answer, Reading, Request, SkipError
 from mfa_audit.exchanges import bodies
-from mfa_audit.exchanges.exchange import Exchange
+from mfa_audit.exchanges.exchange import Exchange, Program
 
 # The longest head of a message that is read; servers refuse more than 16 to 64 KiB.
 HEAD: Final = 1024 * 1024
@@ -86,7 +86,9 @@ def _read_session(archive: Archive, parts: dict[str, str], reading: Reading, pla
         except DamagedError:
             reading.remarks.note("the metadata cannot be read", place)
     own = reading.read_date(begun, place)
-    return reading.make_exchange(request, host, answer, own=own, place=place, program=program)
+    return reading.make_exchange(
+        request, host, answer, own=own, place=place, program=None if program is None else Program(program)
+    )
 
 
 def _read_request(archive: Archive, name: str) -> Request:

@@ -9,7 +9,7 @@ from typing import Final
 from mfa_audit.commands.terminal import say
 from mfa_audit.errors import AuditError
 from mfa_audit.formats.words import VERDICTS
-from mfa_audit.judging.verdicts import REASONS, Verdict
+from mfa_audit.judging.reasons import REASONS, Verdict
 from mfa_audit.machine.environment.bypasses import mend_refusal
 from mfa_audit.printable import line
 from mfa_audit.proxy.live_report import LatestReport

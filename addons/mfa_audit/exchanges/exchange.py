@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 # Where Partner Center's API answers: global and US Government, China (21Vianet), pricing and referrals,
 # pre-production. Read in Microsoft's documentation.
@@ -58,6 +58,18 @@ class Secret:
         raise TypeError("a Secret cannot be pickled or copied")
 
 
+class Program(NamedTuple):
+    """What made a call: the executable's or script's `name`, the `account` it runs under, and what started it.
+
+    `account` and `started_by` (such as `cron`, `terminal` or `backup.service`) are None where they are not known, as
+    in every capture.
+    """
+
+    name: str
+    account: str | None = None
+    started_by: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """One call: who asked for what, with which Authorization, and what the server answered.
@@ -83,7 +95,7 @@ class Exchange:
     mfa_compliant: str | None = None
     www_authenticate: str | None = None
     body: bytes | None = field(default=None, repr=False)
-    program: str | None = None
+    program: Program | None = None
     tested: bool = False
 
 

@@ -22,7 +22,8 @@ from markupsafe import Markup
 
 from mfa_audit import __version__
 from mfa_audit.formats import words
-from mfa_audit.judging.verdicts import Answer, Verdict
+from mfa_audit.judging.reasons import Verdict
+from mfa_audit.judging.verdicts import Answer
 from mfa_audit.printable import count, date_name, duration, line, moment, utc, zone
 from mfa_audit.reports.model import Report, ToolRow
 

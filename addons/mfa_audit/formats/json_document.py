@@ -95,6 +95,8 @@ def _tool(row: ToolRow) -> dict[str, Any]:
         "days": [{"date": date, "requests": requests} for date, requests in row.days],
         "by_user": [_user(user) for user in row.users],
         "advice_link": None if row.advice is None else row.advice.link,
+        "account": row.account,
+        "started_by": row.started_by,
     }
 
 
@@ -127,6 +129,8 @@ def _not_audited(row: NotAudited) -> dict[str, Any]:
         "count": row.count,
         "first_seen": utc(row.first_seen),
         "last_seen": utc(row.last_seen),
+        "account": row.account,
+        "started_by": row.started_by,
     }
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from xml.etree import ElementTree as ET
 
 from mfa_audit.formats import words
-from mfa_audit.judging.verdicts import Verdict
+from mfa_audit.judging.reasons import Verdict
 from mfa_audit.printable import count, line, utc
 from mfa_audit.reports.model import Report, ToolRow
 

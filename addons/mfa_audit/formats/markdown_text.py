@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from mfa_audit.formats import words
-from mfa_audit.judging.verdicts import Verdict
+from mfa_audit.judging.reasons import Verdict
 from mfa_audit.printable import count, markdown_code, markdown_text, moment, zone
 from mfa_audit.reports.model import Report, ToolRow
 

@@ -18,7 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mfa_audit.formats import words
-from mfa_audit.judging.verdicts import Answer, Verdict
+from mfa_audit.judging.reasons import Verdict
+from mfa_audit.judging.verdicts import Answer
 from mfa_audit.printable import count, line, moment
 from mfa_audit.reports.model import Report, ToolRow
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from mfa_audit.judging.verdicts import REASONS, Answer, Verdict
+from mfa_audit.judging.reasons import REASONS, Verdict
+from mfa_audit.judging.verdicts import Answer
 from mfa_audit.printable import count, day, days, duration, line, moment, share
 from mfa_audit.reports.model import Gap, Match, MicrosoftApplication, NotAudited, Report, Source, ToolRow
 

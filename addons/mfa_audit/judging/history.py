@@ -34,8 +34,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from mfa_audit.judging.reasons import DECIDED_BY_SERVER as UNREADABLE
+from mfa_audit.judging.reasons import Verdict, order
 from mfa_audit.judging.tokens import User
-from mfa_audit.judging.verdicts import UNREADABLE, Verdict, order
 
 # Seconds between the issue of two good tokens that show a lasting change.
 LASTING: Final = 24 * 3600.0

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from hashlib import sha256
 from typing import Final, NamedTuple
 
-from mfa_audit.exchanges.exchange import Exchange, Secret
+from mfa_audit.exchanges.exchange import Exchange, Program, Secret
 from mfa_audit.judging import server, tokens
 from mfa_audit.judging.clients import LONGEST, Client, client_of
 from mfa_audit.judging.operations import operation
@@ -37,7 +37,7 @@ class Observation(NamedTuple):
     at: float
     client: Client
     token: Token
-    program: str | None
+    program: Program | None
     operation: str
     status: int | None
     accepted: bool

@@ -19,7 +19,8 @@ from functools import lru_cache
 from typing import Any, Final
 
 from mfa_audit.exchanges.exchange import Secret
-from mfa_audit.judging.verdicts import REASONS, USER_NAMES, Caller, Form, Verdict, caller, judge, text
+from mfa_audit.judging.reasons import REASONS, Verdict
+from mfa_audit.judging.verdicts import USER_NAMES, Caller, Form, caller, judge, text
 
 __all__ = ["ALLOWED", "FAILED", "NO_TOKEN", "SEVERAL", "Form", "Token", "User", "read", "user_of"]
 

@@ -104,7 +104,7 @@ def _matches(
             key = (
                 call.application_id,
                 call.seen.client,
-                call.seen.program,
+                call.seen.program and call.seen.program.name,
                 call.seen.verdict,
                 call.mfa_compliant,
             )
@@ -113,7 +113,7 @@ def _matches(
         Match(
             application=titles[group[0].application_id],
             tool=tool_of(seen.client, names).name,
-            program=seen.program,
+            program=seen.program and seen.program.name,
             user_agent=seen.client.user_agent,
             verdict=seen.verdict,
             microsoft_compliant=group[0].mfa_compliant,

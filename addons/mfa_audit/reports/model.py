@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from mfa_audit.judging.advice import Advice
 from mfa_audit.judging.history import Previously
-from mfa_audit.judging.verdicts import Answer, Verdict
+from mfa_audit.judging.reasons import Advice, Verdict
+from mfa_audit.judging.verdicts import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,18 @@ class UserRow:
 
 @dataclass(frozen=True, slots=True)
 class ToolRow:
-    """One tool, or one known program of it (`program` None: its programs were not told apart)."""
+    """One tool, or one known program of it (`program` None: its programs were not told apart).
+
+    `account` is the one that the program ran under, `started_by` what started it; None where not known.
+    """
 
     name: str
     app_id: str | None
     client: str | None
     application: str | None
     program: str | None
+    account: str | None
+    started_by: str | None
     sdk_versions: tuple[str, ...]
     user_agents: tuple[str, ...]
     verdict: Verdict
@@ -92,6 +97,8 @@ class NotAudited:
     count: int
     first_seen: datetime
     last_seen: datetime
+    account: str | None = None
+    started_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.advice import advise
 from mfa_audit.judging.clients import Client, Names, Tool, tool_of
 from mfa_audit.judging.history import Standing, stand, worst
 from mfa_audit.judging.people import NAMES, People
+from mfa_audit.judging.reasons import Verdict
 from mfa_audit.judging.tokens import User
-from mfa_audit.judging.verdicts import Answer, Verdict
+from mfa_audit.judging.verdicts import Answer
 from mfa_audit.reports.gaps import cover
 from mfa_audit.reports.microsoft import compare
 from mfa_audit.reports.model import Microsoft, NotAudited, Period, Report, Source, ToolRow, Totals, UserRow
@@ -37,7 +39,7 @@ class _Group:
     """All that one program of one tool did."""
 
     tool: Tool
-    program: str | None
+    program: Program | None
     uses: list[ClientUse] = field(default_factory=list)
     operations: Counter[str] = field(default_factory=Counter)
     days: Counter[str] = field(default_factory=Counter)
@@ -77,11 +79,13 @@ def summarise(
         NotAudited(
             unread.host,
             unread.user_agent,
-            unread.program,
+            None if unread.program is None else unread.program.name,
             unread.reason,
             unread.count,
             _time(unread.first),
             _time(unread.last),
+            account=unread.program and unread.program.account,
+            started_by=unread.program and unread.program.started_by,
         )
         for ledger in ledgers
         for unread in ledger.not_audited
@@ -123,13 +127,13 @@ def summarise(
     )
 
 
-def _gather(ledgers: Iterable[Ledger], settings: Settings) -> dict[tuple[Tool, str | None], _Group]:
-    groups: dict[tuple[Tool, str | None], _Group] = {}
+def _gather(ledgers: Iterable[Ledger], settings: Settings) -> dict[tuple[Tool, Program | None], _Group]:
+    groups: dict[tuple[Tool, Program | None], _Group] = {}
 
     tools: dict[Client, Tool] = {}
     days: dict[str | float, str] = {}
 
-    def group(client: Client, program: str | None) -> _Group:
+    def group(client: Client, program: Program | None) -> _Group:
         tool = tools.get(client)
         if tool is None:
             tool = tools[client] = tool_of(client, settings.names)
@@ -172,7 +176,9 @@ def _row(group: _Group, settings: Settings) -> ToolRow:
         app_id=group.tool.app_id,
         client=group.tool.client,
         application=group.tool.application,
-        program=group.program,
+        program=group.program and group.program.name,
+        account=group.program and group.program.account,
+        started_by=group.program and group.program.started_by,
         sdk_versions=_texts(client.sdk_version for client in clients),
         user_agents=_texts(client.user_agent for client in clients),
         verdict=whole.verdict,

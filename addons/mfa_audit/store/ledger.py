@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.clients import Client
 from mfa_audit.judging.history import Use
+from mfa_audit.judging.reasons import Verdict
 from mfa_audit.judging.tokens import Form, User
-from mfa_audit.judging.verdicts import Verdict
 from mfa_audit.store.sessions import BEAT
 
 
@@ -19,7 +20,7 @@ class ClientUse:
     """What one client and program did with like tokens; `claims` are those of one of these tokens."""
 
     client: Client
-    program: str | None
+    program: Program | None
     use: Use
     form: Form
     claims: Mapping[str, Any]
@@ -30,7 +31,7 @@ class ClientCount:
     """Calls of one client and program under a label: an operation, or a local day (as one of its hours, in seconds)."""
 
     client: Client
-    program: str | None
+    program: Program | None
     label: str | float
     calls: int
 
@@ -41,7 +42,7 @@ class UnreadConnections:
 
     host: str
     user_agent: str | None
-    program: str | None
+    program: Program | None
     reason: str
     count: int
     first: float
@@ -91,7 +92,7 @@ class SeenCall:
     """A recorded call that Microsoft lists too, by its request id; `verdict` is that of its token."""
 
     client: Client
-    program: str | None
+    program: Program | None
     verdict: Verdict
 
 

@@ -6,9 +6,10 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Final
 
+from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.clients import Client
+from mfa_audit.judging.reasons import Verdict
 from mfa_audit.judging.tokens import User
-from mfa_audit.judging.verdicts import Verdict
 from mfa_audit.store.ledger import MicrosoftCall, MicrosoftDay, MicrosoftFacts, SeenCall
 from mfa_audit.store.totals import DAY_MS, HOUR_MS
 
@@ -20,7 +21,7 @@ def read_facts(
     from_ms: int | None,
     to_ms: int | None,
     clients: Mapping[int, Client],
-    programs: Mapping[int, str | None],
+    programs: Mapping[int, Program | None],
 ) -> MicrosoftFacts:
     """The rows of a period (ms since 1970, None: open); rows without a time belong to every period."""
     start, end = -_FAR if from_ms is None else from_ms, _FAR if to_ms is None else to_ms
@@ -50,7 +51,7 @@ def _read_calls(
     start: int,
     end: int,
     clients: Mapping[int, Client],
-    programs: Mapping[int, str | None],
+    programs: Mapping[int, Program | None],
 ) -> list[MicrosoftCall]:
     rows = connection.execute(
         "SELECT at, request_id, operations.name, users.id, tenant, object_id, users.name, application_id, mfa_compliant"

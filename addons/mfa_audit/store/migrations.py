@@ -257,3 +257,65 @@ CREATE TABLE microsoft_principals (
 CREATE UNIQUE INDEX microsoft_principals_identity ON microsoft_principals (user_id);
 """,
     )
+
+
+@migrations()
+def m003_accounts_of_programs(db: Database) -> None:
+    """The account that a program ran under and what started it; the three together tell programs apart."""
+    # SQLite keeps a column's UNIQUE as long as the table; foreign keys are off while a file is migrated.
+    create(
+        db,
+        """
+DROP VIEW blocked_calls;
+DROP VIEW calls_in_words;
+DROP VIEW tools_in_words;
+CREATE TABLE programs_anew (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    account TEXT,
+    started_by TEXT
+);
+INSERT INTO programs_anew (id, name) SELECT id, name FROM programs;
+DROP TABLE programs;
+ALTER TABLE programs_anew RENAME TO programs;
+CREATE UNIQUE INDEX programs_identity ON programs (name, ifnull(account, ''), ifnull(started_by, ''));
+""",
+    )
+    db.create_view(
+        "calls_in_words",
+        """
+        SELECT calls.id, strftime('%Y-%m-%dT%H:%M:%fZ', calls.at / 1000.0, 'unixepoch') AS time,
+            tools.name AS tool, programs.name AS program, programs.account, programs.started_by,
+            users.name AS user, operations.name AS operation,
+            calls.status, tokens.verdict, tokens.reason, calls.flags & 2 > 0 AS blocked,
+            calls.flags & 4 > 0 AS blocked_by_test, calls.flags & 8 > 0 AS expired,
+            CASE WHEN calls.flags & 16 THEN 'compliant' WHEN calls.flags & 32 THEN 'non-compliant' END
+                AS server_says,
+            calls.request_id, calls.correlation_id, sessions.name AS session
+        FROM calls JOIN clients ON clients.id = calls.client_id JOIN tools ON tools.id = clients.tool_id
+            JOIN tokens ON tokens.id = calls.token_id JOIN programs ON programs.id = calls.program_id
+            JOIN operations ON operations.id = calls.operation_id
+            JOIN sessions ON sessions.id = calls.session_id
+            LEFT JOIN users ON users.id = tokens.user_id
+        """,
+    )
+    db.create_view(
+        "tools_in_words",
+        """
+        SELECT tools.name AS tool, tools.app_id, programs.name AS program, programs.account, programs.started_by,
+            users.name AS user, tokens.verdict, tokens.reason, sum(totals.calls) AS calls,
+            sum(totals.blocked) AS blocked,
+            count(DISTINCT totals.token_id) AS tokens,
+            strftime('%Y-%m-%dT%H:%M:%SZ', min(totals.first) / 1000, 'unixepoch') AS first_seen,
+            strftime('%Y-%m-%dT%H:%M:%SZ', max(totals.last) / 1000, 'unixepoch') AS last_seen
+        FROM totals JOIN clients ON clients.id = totals.client_id JOIN tools ON tools.id = clients.tool_id
+            JOIN tokens ON tokens.id = totals.token_id JOIN programs ON programs.id = totals.program_id
+            LEFT JOIN users ON users.id = tokens.user_id
+        WHERE tokens.form <> 'none'
+        GROUP BY tools.id, totals.program_id, tokens.user_id, tokens.verdict, tokens.reason
+        """,
+    )
+    db.create_view(
+        "blocked_calls",
+        "SELECT * FROM calls_in_words WHERE blocked ORDER BY time DESC",
+    )

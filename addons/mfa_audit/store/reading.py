@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.clients import Client, Tool, tool_of
 from mfa_audit.judging.history import Use
+from mfa_audit.judging.reasons import Verdict
 from mfa_audit.judging.tokens import NO_TOKEN, Form, User
-from mfa_audit.judging.verdicts import RULES_VERSION, Verdict, judge
+from mfa_audit.judging.verdicts import RULES_VERSION, judge
 from mfa_audit.store import files, schema
 from mfa_audit.store.ledger import ClientCount, ClientUse, Ledger, UnreadConnections
 from mfa_audit.store.list_rows import read_facts
@@ -98,7 +100,12 @@ class _Reading:
                 "SELECT id, app_id, application, client, user_agent, sdk_version FROM clients"
             )
         }
-        self._programs: dict[int, str | None] = dict(connection.execute("SELECT id, name FROM programs"))
+        self._programs: dict[int, Program | None] = {
+            identifier: Program(*values)
+            for identifier, *values in connection.execute(
+                "SELECT id, name, account, started_by FROM programs"
+            )
+        }
         self._programs[schema.UNKNOWN_PROGRAM_ID] = None
         self._users: dict[int, User] = {}
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from mfa_audit.errors import AuditError
+from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.observations import Observation
 from mfa_audit.store import files
 from mfa_audit.store.checkpoints import Checkpointer
@@ -154,7 +155,7 @@ class Recorder:
         return True
 
     def note_not_audited(
-        self, at: float, host: str, user_agent: str | None, program: str | None, reason: str
+        self, at: float, host: str, user_agent: str | None, program: Program | None, reason: str
     ) -> None:
         """Take one connection that could not be read. `at` in seconds since 1970 (UTC)."""
         self._note(
@@ -163,9 +164,9 @@ class Recorder:
             )
         )
 
-    def name_program(self, observation: Observation, program: str) -> None:
+    def name_program(self, observation: Observation, program: Program) -> None:
         """Say which program made a call that was recorded before that was known."""
-        self._note(partial(Rows.name_program, seen=observation, name=program))
+        self._note(partial(Rows.name_program, seen=observation, program=program))
 
     def _note(self, row: Note) -> None:
         if len(self._notes) < self._queue_limit:

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Hashable, Sequence
 from typing import Any, Final
 
+from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.clients import Client, tool_of
 from mfa_audit.judging.observations import Observation
 from mfa_audit.judging.tokens import Token, User
@@ -46,7 +47,7 @@ class Rows:
         self.folded = 0
         self._ids: dict[tuple[str, Hashable], int] = {}
         self._counts: dict[str, int] = {}
-        self._spots: set[tuple[str | None, ...]] = set()
+        self._spots: set[tuple[str | Program | None, ...]] = set()
         self._spots_hour = 0
 
     def forget(self) -> None:
@@ -70,7 +71,7 @@ class Rows:
         insert(self.connection, _INSERT_CALLS, calls)
         totals.write(self.connection)
 
-    def name_program(self, seen: Observation, name: str) -> None:
+    def name_program(self, seen: Observation, program: Program) -> None:
         """Give a stored call of an unknown program its program, which became known too late.
 
         Only one of the latest calls, since only those are looked at again before a program is deleted. Raises
@@ -85,11 +86,11 @@ class Rows:
         ).fetchone()
         if found is None:
             return
-        program = self._named_id("programs", name)
-        self.connection.execute("UPDATE calls SET program_id = ? WHERE id = ?", [program, found[0]])
+        program_id = self._program_id(program)
+        self.connection.execute("UPDATE calls SET program_id = ? WHERE id = ?", [program_id, found[0]])
         totals = Totals(self.session_id)
         totals.add(call, -1)
-        totals.add(call._replace(program=program))
+        totals.add(call._replace(program=program_id))
         totals.write(self.connection)
 
     def _ids_of(self, seen: Observation) -> Call:
@@ -101,33 +102,30 @@ class Rows:
         )
         if seen.server is not None:
             flags |= schema.SERVER_COMPLIANT if seen.server else schema.SERVER_NON_COMPLIANT
-        program = (
-            schema.UNKNOWN_PROGRAM_ID if seen.program is None else self._named_id("programs", seen.program)
-        )
         return Call(
             round(seen.at * 1000),
             self._client_id(seen.client),
             self._token_id(seen.token),
-            program,
+            self._program_id(seen.program),
             self._named_id("operations", seen.operation),
             flags,
         )
 
     def add_not_audited(
-        self, at: float, host: str, user_agent: str | None, program: str | None, reason: str
+        self, at: float, host: str, user_agent: str | None, program: Program | None, reason: str
     ) -> None:
         """Count a connection that could not be read. `at` in seconds since 1970 (UTC)."""
         when = round(at * 1000)
         if not self._is_known_spot(when // HOUR_MS, (host, user_agent, program, reason)):
-            host, user_agent, program = OTHER, OTHER, OTHER
-        program_id = schema.UNKNOWN_PROGRAM_ID if program is None else self._named_id("programs", program)
+            host, user_agent, program = OTHER, OTHER, Program(OTHER)
+        program_id = self._program_id(program)
         self.connection.execute(
             "INSERT INTO not_audited (name, hour, session_id, host, user_agent, program_id, reason, count, first, last)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?)"
             " ON CONFLICT (hour, session_id, host, ifnull(user_agent, ''), program_id, reason)"
             " DO UPDATE SET count = count + 1, last = excluded.last",
             [
-                f"{program or user_agent or 'a client'}: {reason}",
+                f"{(program and program.name) or user_agent or 'a client'}: {reason}",
                 when // HOUR_MS,
                 self.session_id,
                 host,
@@ -139,7 +137,7 @@ class Rows:
             ],
         )
 
-    def _is_known_spot(self, hour: int, spot: tuple[str | None, ...]) -> bool:
+    def _is_known_spot(self, hour: int, spot: tuple[str | Program | None, ...]) -> bool:
         """Whether this blind spot is one of the first of its hour, which have rows of their own."""
         if hour != self._spots_hour:
             self._spots_hour = hour
@@ -200,6 +198,27 @@ class Rows:
             row = {"name": OTHER}
             found = self._id(table, "name = :name", row)
         return self._remember(table, name, found or self._insert(table, row))
+
+    def _program_id(self, program: Program | None) -> int:
+        if program is None:
+            return schema.UNKNOWN_PROGRAM_ID
+        known = self._ids.get(("programs", program))
+        if known is not None:
+            return known
+        stored = program
+        found = self._find_program(stored)
+        if found is None and self._is_full("programs"):
+            stored = Program(OTHER)
+            found = self._find_program(stored)
+        return self._remember("programs", program, found or self._insert("programs", stored._asdict()))
+
+    def _find_program(self, program: Program) -> int | None:
+        return self._id(
+            "programs",
+            "name = :name AND ifnull(account, '') = ifnull(:account, '')"
+            " AND ifnull(started_by, '') = ifnull(:started_by, '')",
+            program._asdict(),
+        )
 
     def _client_id(self, client: Client) -> int:
         known = self._ids.get(("clients", client))

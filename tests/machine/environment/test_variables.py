@@ -18,7 +18,7 @@ from mfa_audit.machine.environment.variables import child_environment, exempts, 
 
 API = "api.partnercenter.microsoft.com"
 OTHER = "login.example.test"
-CLIENTS = Path(__file__).parents[1] / "client_programs"
+CLIENTS = Path(__file__).parents[2] / "client_programs"
 
 
 class Scene:
