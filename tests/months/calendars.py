@@ -18,7 +18,8 @@ AFTER: Final = 75
 class Calendar:
     """A partner's days. `monday` is the number of the first Monday from day 0 on; months begin `month` days after it.
 
-    `summer` is the day on which clocks go one hour forward (or back, where `shift` is negative).
+    `zone`: hours that local time is ahead of UTC. `summer` is the day on which clocks go one hour forward (or back,
+    where `shift` is negative).
     """
 
     days: int
@@ -27,6 +28,7 @@ class Calendar:
     holidays: frozenset[int]
     summer: int
     shift: int
+    zone: float
 
     def weekday(self, day: int) -> int:
         """0 for Monday to 6 for Sunday."""
@@ -38,7 +40,7 @@ class Calendar:
 
     def at(self, day: int, hour: float) -> float:
         """The moment of a local hour, in seconds."""
-        return day * DAY + (hour - (self.shift if day >= self.summer else 0)) * HOUR
+        return day * DAY + (hour - self.zone - (self.shift if day >= self.summer else 0)) * HOUR
 
     def all_days(self) -> range:
         """All simulated days, also those before and after the recording."""
@@ -60,6 +62,7 @@ def make_calendar(chance: Random) -> Calendar:
         frozenset(holidays),
         chance.choice(span),
         chance.choice((1, -1)),
+        chance.choice((-8, -5, 0, 0, 1, 1, 2, 5.5, 10)),
     )
 
 

@@ -6,18 +6,15 @@ from collections.abc import Hashable, Sequence
 from itertools import pairwise
 
 from months.calendars import DAY, HOUR
-from months.older_rules import TokenUse, is_specific, use_tokens
-from months.partners import Call
-from months.recorders import Recorder
+from months.older_rules import TokenUse, use_tokens
+from months.rows import Row
 
 
-def judge_designed(calls: Sequence[Call], recorder: Recorder, now: float) -> str:
+def judge_designed(row: Row, now: float) -> str:
     """The verdict on a row, the worst of its credentials'."""
-    begin = max(recorder.start_of_days(40, now), float("-inf"))
-    place = calls[0].place
-    by_schedule = calls[0].source is None and is_specific(place.program) and place.started_by is not None
+    by_schedule = row.specific and row.place.started_by is not None
     by_credential: dict[Hashable, list[TokenUse]] = {}
-    for use in use_tokens(call for call in calls if call.at > begin):
+    for use in use_tokens(row.between(row.recorder.start_of_days(40, now), now)):
         key = (use.token.app, use.token.user) if use.token.readable else None
         by_credential.setdefault(key, []).append(use)
     spans = sorted((min(use.first for use in uses), max(use.last for use in uses)) for uses in by_credential.values())
@@ -39,14 +36,14 @@ def judge_designed(calls: Sequence[Call], recorder: Recorder, now: float) -> str
             ]
         after = [use for use in fine if use.token.issued > bad[-1]]
         issued = [use.token.issued for use in after]
-        if not issued or calls[0].source is not None:
+        if not issued or row.captured:
             verdicts.add("undetermined" if issued else "non-compliant")
         elif max(issued) - min(issued) < DAY:
             verdicts.add("undetermined")
         elif by_schedule and not any(use.last > bad[0] and use.first < bad[-1] for use in fine):
             verdicts.add("compliant")
         else:
-            watched = recorder.days(bad[-1], now)
+            watched = row.recorder.days(bad[-1], now)
             verdicts.add("compliant" if watched >= _wait(bad, after) else "undetermined")
     return next(one for one in ("non-compliant", "undetermined", "compliant") if one in verdicts)
 

@@ -1,22 +1,16 @@
 """Rules to compare with: the one that the project had first, and simpler ones than the present.
 
-Each takes the calls of one row in the order of their times, the recorder's time that was watched, and the moment of
-the report, and says a verdict.
+Each takes a row and the moment of the report, and says a verdict.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from months.calendars import DAY
 from months.partners import Call, Token
-from months.recorders import Recorder
-
-YES: Final = frozenset({"compliant", "exempt"})
-SPECIFIC: Final = (".ps1", ".exe", ".py")
-INTERPRETERS: Final = frozenset({"powershell.exe", "pwsh.exe"})
+from months.rows import Row
 
 
 @dataclass(slots=True)
@@ -58,33 +52,10 @@ def use_tokens(calls: Iterable[Call]) -> list[TokenUse]:
     return list(found.values())
 
 
-def tool_of(call: Call) -> str:
-    """The tool as the report names it: the app id where the token shows it, else the User-Agent."""
-    return call.token.app if call.token.readable else call.agent
-
-
-def is_specific(program: str | None) -> bool:
-    """A script or an executable of its own, no interpreter."""
-    return program is not None and program.endswith(SPECIFIC) and program not in INTERPRETERS
-
-
-def row_today(call: Call) -> Hashable:
-    """Tool and program, over all machines and captures."""
-    return tool_of(call), call.place.program
-
-
-def row_designed(call: Call) -> Hashable:
-    """A specific program on a machine, under an account, by what starts it; else tool, machine and capture."""
-    place = call.place
-    if call.source is None and is_specific(place.program):
-        return place
-    return place._replace(program=place.program and place.program.lower()), tool_of(call), call.source
-
-
-def judge_today(calls: Sequence[Call], recorder: Recorder, now: float) -> str:
+def judge_today(row: Row, now: float) -> str:
     """The project's first rule: two good tokens issued 24 hours apart after the last bad call, per user."""
     by_user: dict[str | None, list[TokenUse]] = {}
-    for use in use_tokens(call for call in calls if call.at > now - 35 * DAY):
+    for use in use_tokens(row.between(now - 35 * DAY, now)):
         by_user.setdefault(use.token.user if use.token.readable else None, []).append(use)
     verdicts = {_stand_today(uses) for uses in by_user.values()}
     return next(
@@ -121,19 +92,19 @@ def _stand_today(uses: Sequence[TokenUse]) -> str:
     return next((one for one in ("undetermined", "compliant", "exempt") if one in rest), "undetermined")
 
 
-def judge_none_before(calls: Sequence[Call], recorder: Recorder, now: float) -> str:
+def judge_none_before(row: Row, now: float) -> str:
     """Two good tokens 24 hours apart after the last bad call, and none between the first and the last bad call."""
-    return _judge_by(calls, now, lambda use: None)
+    return _judge_by(row, now, lambda use: None)
 
 
-def judge_per_credential(calls: Sequence[Call], recorder: Recorder, now: float) -> str:
+def judge_per_credential(row: Row, now: float) -> str:
     """The same for each app id and user: a bad one is not fixed by the good tokens of another."""
-    return _judge_by(calls, now, lambda use: (use.token.app, use.token.user) if use.token.readable else None)
+    return _judge_by(row, now, lambda use: (use.token.app, use.token.user) if use.token.readable else None)
 
 
-def _judge_by(calls: Sequence[Call], now: float, credential: Callable[[TokenUse], Hashable]) -> str:
+def _judge_by(row: Row, now: float, credential: Callable[[TokenUse], Hashable]) -> str:
     by_credential: dict[Hashable, list[TokenUse]] = {}
-    for use in use_tokens(call for call in calls if call.at > now - 40 * DAY):
+    for use in use_tokens(row.between(now - 40 * DAY, now)):
         by_credential.setdefault(credential(use), []).append(use)
     verdicts = {_mended(uses) for uses in by_credential.values()}
     return next((one for one in ("non-compliant", "undetermined", "compliant") if one in verdicts), "compliant")
