@@ -16,7 +16,7 @@ from typing import Any, Final
 from mfa_audit.captures import entries, netstrings
 from mfa_audit.captures.entries import Answer, Reading, Request, SkipError
 from mfa_audit.captures.streams import Tape
-from mfa_audit.exchanges import bodies
+from mfa_audit.exchanges.bodies import BODY_LIMIT
 from mfa_audit.exchanges.exchange import Exchange
 
 # mitmproxy's FLOW_FORMAT_VERSION since 10.1, which the short way knows; a test compares.
@@ -165,10 +165,7 @@ def _make_answer(
     if not isinstance(status, int) or not 100 <= status <= 999:
         return Answer(None, phrase, fields)
     body = content() if status == 401 else None
-    if isinstance(body, bytes):
-        encodings = ", ".join(value for name, value in fields if name.lower() == "content-encoding")
-        body = bodies.decode(body[: bodies.BODY_LIMIT], encodings)
-    return Answer(status, phrase, fields, body if isinstance(body, bytes) else None)
+    return Answer(status, phrase, fields, body[:BODY_LIMIT] if isinstance(body, bytes) else None)
 
 
 def _choose_time(*candidates: object) -> float | None:

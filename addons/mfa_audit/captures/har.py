@@ -101,6 +101,7 @@ class Har:
             reason_phrase=phrase if isinstance(phrase, str) else "",
             fields=_read_fields(response.get("headers")),
             body=self._read_body(response.get("content")) if status == 401 else None,
+            unpacked=True,
         )
 
     def _read_body(self, content: Any) -> bytes | None:

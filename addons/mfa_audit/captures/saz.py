@@ -115,16 +115,15 @@ def _read_answer(archive: Archive, name: str) -> Answer:
         status = int(match[1])
         body = (rest + file.read(bodies.BODY_LIMIT))[: 2 * bodies.BODY_LIMIT] if status == 401 else None
     return Answer(
-        status, entries.decode_text(match[2] or b""), fields, _unpack(body, fields) if body else None
+        status, entries.decode_text(match[2] or b""), fields, _dechunk(body, fields) if body else None
     )
 
 
-def _unpack(body: bytes, fields: entries.Fields) -> bytes | None:
+def _dechunk(body: bytes, fields: entries.Fields) -> bytes:
     if any(name.lower() == "transfer-encoding" and "chunked" in value.lower() for name, value in fields):
         # Fiddler stores what came over the wire, unless its user has asked for decoded bodies.
         body = bodies.dechunk(body)
-    encodings = ", ".join(value for name, value in fields if name.lower() == "content-encoding")
-    return bodies.decode(body[: bodies.BODY_LIMIT], encodings)
+    return body[: bodies.BODY_LIMIT]
 
 
 def _read_head(file: IO[bytes]) -> tuple[bytes, list[tuple[str, str]], bytes]:

@@ -15,11 +15,12 @@ from mfa_audit.commands import quiet_option, token_input
 from mfa_audit.commands.exits import exit_code_of
 from mfa_audit.errors import AuditError
 from mfa_audit.judging.advice import advise
+from mfa_audit.judging.claims import USER_NAMES
 from mfa_audit.judging.clients import KNOWN_APPS
 from mfa_audit.judging.reasons import REASONS, Advice, Verdict
 from mfa_audit.judging.token_finder import values_in
 from mfa_audit.judging.tokens import Token, read
-from mfa_audit.judging.verdicts import USER_NAMES, Answer, Caller, caller, client_proof, text, words
+from mfa_audit.judging.verdicts import Answer, Caller, caller, client_proof, text, words
 from mfa_audit.printable import duration, line, moment, zone
 
 ANSWERS: Final = {

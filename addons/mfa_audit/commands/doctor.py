@@ -98,10 +98,10 @@ def _run(check: Check, around: Surroundings) -> Finding:
 
 
 def _through(host: str, around: Surroundings) -> Finding:
-    proxies = [proxy for proxy in around.proxies if proxy.kind == proxies.PROXY]
-    if not proxies:
+    running = [proxy for proxy in around.proxies if proxy.kind == proxies.PROXY]
+    if not running:
         raise AuditError("--through needs a running proxy; start one in another terminal: mfa-audit proxy")
-    proxy = proxies[0]
+    proxy = running[0]
     opened = is_api_host(host, (*around.hosts, *proxy.hosts))
     found = probe(host, route_checks.trusting(proxy.authority if opened else None), proxy.url)
     name, shown = f"through {host}", line(host)

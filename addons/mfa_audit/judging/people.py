@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
+from mfa_audit.judging.claims import CLAIMS, Privacy
 from mfa_audit.judging.tokens import Token, User
-from mfa_audit.judging.verdicts import USER_NAMES
 
 
 class Mode(StrEnum):
@@ -27,12 +27,6 @@ class Mode(StrEnum):
     NONE = "none"
 
 
-# The claims that point to one person, device or sign-in.
-IDENTIFYING: Final = frozenset(
-    {"oid", "sub", "name", "family_name", "given_name", "ipaddr", "uti", *USER_NAMES}
-)
-# Both sides of the app-only rule compare these, so they stay equal where they were.
-_IDS: Final = frozenset({"oid", "sub"})
 HIDDEN: Final = "(hidden)"
 _MADE: Final = re.compile(r"user-[0-9a-f]{12}|\(hidden\)")
 
@@ -60,18 +54,19 @@ class People:
         return replace(token, claims=self.claims(token.claims), user=self.user(token.user))
 
     def claims(self, claims: Mapping[str, Any]) -> dict[str, Any]:
-        """The claims as this choice wants them."""
-        if self.mode is Mode.NAME:
-            return dict(claims)
+        """The claims as this choice wants them; one that judging/claims.py does not name is left out."""
         kept = {}
         for name, value in claims.items():
-            if name not in IDENTIFYING:
+            known = CLAIMS.get(name)
+            if known is None:
+                continue
+            if self.mode is Mode.NAME or known.privacy is Privacy.PLAIN:
                 kept[name] = value
             elif not isinstance(value, str) or not value.strip():
                 continue
-            elif self.mode is Mode.PSEUDONYM or name in _IDS:
+            elif self.mode is Mode.PSEUDONYM or known.privacy is Privacy.IDENTIFIER:
                 kept[name] = self.alias(value)
-            elif name in USER_NAMES:
+            elif known.privacy is Privacy.USER_NAME:
                 kept[name] = HIDDEN
         return kept
 

@@ -225,6 +225,16 @@ REASONS: Final[Mapping[str, Reason]] = {
         ),
         Source.OURS,
     ),
+    "too-long": Reason(
+        "The Authorization header is too long to be read",
+        _UNKNOWN,
+        Advice(
+            "The Authorization header is longer than 64 KiB, and no token of Entra's is",
+            "Check how the tool builds the header, or ask its vendor",
+            AUTHENTICATION,
+        ),
+        Source.OURS,
+    ),
     "several-tokens": Reason(
         "The call carried different tokens at once",
         _UNKNOWN,
@@ -245,6 +255,18 @@ REASONS: Final[Mapping[str, Reason]] = {
         ),
         Source.DOCUMENTED,
         AUTHENTICATION,
+    ),
+    "not-filled-in": Reason(
+        "The call carried the name of a variable, or an empty value, instead of a token",
+        _UNKNOWN,
+        Advice(
+            "The script sent the name of a variable instead of the token in it: the variable was never set, or its "
+            "sign-in failed",
+            "Check that the script signs in, keeps the token under the name that the header uses, and stops when "
+            "the sign-in fails",
+            AUTHENTICATION,
+        ),
+        Source.OURS,
     ),
     "empty-token": Reason(
         "The Authorization header holds no token",
@@ -360,6 +382,7 @@ DECIDED_BY_SERVER: Final = frozenset(
             "opaque",
             "proof-of-possession",
             "redacted",
+            "too-long",
             "malformed",
             "judging-failed",
             "no-token",

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from mfa_audit.exchanges.exchange import API_HOSTS
+from mfa_audit.judging.claims import USER_NAMES
 from mfa_audit.judging.reasons import REASONS, Verdict
 
 # Stored tokens that were judged by an older version are judged anew from their claims.
@@ -37,6 +38,8 @@ class Form(StrEnum):
     OPAQUE = "opaque"
     POP = "proof-of-possession"  # whose inner token could not be read
     REDACTED = "redacted"
+    NOT_FILLED_IN = "not-filled-in"  # the name of a variable, or what a language prints for no value
+    TOO_LONG = "too-long"
     MALFORMED = "malformed"
     OTHER_SCHEME = "other-scheme"  # Basic and the like
     NONE = "none"  # the call carried no Authorization at all
@@ -64,8 +67,6 @@ AUDIENCES: Final = frozenset(
 )
 # Azure AD Graph, by name and by application id.
 RETIRED_AUDIENCES: Final = frozenset({"https://graph.windows.net", "00000002-0000-0000-c000-000000000000"})
-
-USER_NAMES: Final = ("upn", "unique_name", "preferred_username")
 
 _WORDS: Final = re.compile(r"[\s,]+")
 
@@ -171,6 +172,8 @@ _UNREAD: Final[Mapping[Form, str]] = {
     Form.OPAQUE: "opaque",
     Form.POP: "proof-of-possession",
     Form.REDACTED: "redacted",
+    Form.NOT_FILLED_IN: "not-filled-in",
+    Form.TOO_LONG: "too-long",
     Form.MALFORMED: "malformed",
     Form.OTHER_SCHEME: "other-scheme",
     Form.NONE: "no-token",
