@@ -81,9 +81,7 @@ def on_schedule(calendar: Calendar, chance: Random, often: str) -> list[float]:
     return [calendar.at(day, at) for day, at in _schedule(calendar, chance, often, hour)]
 
 
-def _schedule(
-    calendar: Calendar, chance: Random, often: str, hour: float
-) -> Iterator[tuple[int, float]]:
+def _schedule(calendar: Calendar, chance: Random, often: str, hour: float) -> Iterator[tuple[int, float]]:
     weekday, day_of_month = chance.randrange(7), chance.randrange(28)
     fortnight = chance.randrange(14)
     for day in calendar.all_days():

@@ -17,7 +17,9 @@ def judge_designed(row: Row, now: float) -> str:
     for use in use_tokens(row.between(row.recorder.start_of_days(40, now), now)):
         key = (use.token.app, use.token.user) if use.token.readable else None
         by_credential.setdefault(key, []).append(use)
-    spans = sorted((min(use.first for use in uses), max(use.last for use in uses)) for uses in by_credential.values())
+    spans = sorted(
+        (min(use.first for use in uses), max(use.last for use in uses)) for uses in by_credential.values()
+    )
     one_at_a_time = all(before[1] < after[0] for before, after in pairwise(spans))
     verdicts = set()
     for uses in by_credential.values():
@@ -58,9 +60,7 @@ def _wait(bad: Sequence[float], good: Sequence[TokenUse]) -> float:
     for at in bad:
         hours.setdefault(int(at // HOUR) % 24, set()).add(int(at // DAY))
     for hour, days in hours.items():
-        near = {
-            int(use.last // DAY) for use in good if (int(use.last // HOUR) - hour + 1) % 24 <= 2
-        }
+        near = {int(use.last // DAY) for use in good if (int(use.last // HOUR) - hour + 1) % 24 <= 2}
         if len(near) < 2:
             waits.append(_wait_of(days))
     return max(waits)

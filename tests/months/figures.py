@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Final, NamedTuple
 
 from months.calendars import DAY, HOUR
@@ -32,7 +31,7 @@ class WrongYes(NamedTuple):
 
 
 class Waited(NamedTuple):
-    """A fix: of which kind, of a job that runs how often, in what sort of row; days to YES (None: not within the recording)."""
+    """A fix: its kind, how often the job runs, the sort of row; days to YES (None: not within the recording)."""
 
     kind: str
     often: str
@@ -126,4 +125,6 @@ def _waits(world: World, row: Row, days_of_yes: Sequence[int]) -> Iterable[Waite
 
 
 def _last_bad_before(row: Row, job: int, at: float) -> float:
-    return max((call.at for call in row.calls if call.job == job and call.is_bad and call.at < at), default=-LISTED)
+    return max(
+        (call.at for call in row.calls if call.job == job and call.is_bad and call.at < at), default=-LISTED
+    )

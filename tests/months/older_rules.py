@@ -107,7 +107,9 @@ def _judge_by(row: Row, now: float, credential: Callable[[TokenUse], Hashable]) 
     for use in use_tokens(row.between(now - 40 * DAY, now)):
         by_credential.setdefault(credential(use), []).append(use)
     verdicts = {_mended(uses) for uses in by_credential.values()}
-    return next((one for one in ("non-compliant", "undetermined", "compliant") if one in verdicts), "compliant")
+    return next(
+        (one for one in ("non-compliant", "undetermined", "compliant") if one in verdicts), "compliant"
+    )
 
 
 def _mended(uses: Sequence[TokenUse]) -> str:

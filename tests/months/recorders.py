@@ -1,4 +1,4 @@
-"""What recorders see of a partner's calls: they start, stop, crash and lose rows, and captures are imported beside them."""
+"""What recorders see of a partner's calls: they stop, crash and lose rows, and captures are imported beside them."""
 
 from __future__ import annotations
 
@@ -75,9 +75,7 @@ def make_recorder(calendar: Calendar, chance: Random, *, only_working_hours: boo
 
 
 def _without(spans: list[tuple[float, float]], start: float, end: float) -> list[tuple[float, float]]:
-    cut = [
-        part for first, last in spans for part in ((first, min(last, start)), (max(first, end), last))
-    ]
+    cut = [part for first, last in spans for part in ((first, min(last, start)), (max(first, end), last))]
     return sorted({(first, last) for first, last in cut if first < last})
 
 
@@ -86,16 +84,14 @@ def record(calls: Sequence[Call], recorders: dict[str, Recorder], chance: Random
 
     Captures are of somebody's test by hand: an hour of one machine's calls, seen by no recorder's program lookup.
     """
-    seen = [
-        call
-        for call in calls
-        if recorders[call.place.machine].saw(call.at) and chance.random() > 0.0002
-    ]
+    seen = [call for call in calls if recorders[call.place.machine].saw(call.at) and chance.random() > 0.0002]
     recorded = [call for call in calls if call.at >= 0]
     for number in range(chance.choice((0, 0, 1, 2)) if recorded else 0):
         middle = chance.choice(recorded)
         seen += [
-            call._replace(source=f"capture-{number}", place=call.place._replace(program=None, started_by=None))
+            call._replace(
+                source=f"capture-{number}", place=call.place._replace(program=None, started_by=None)
+            )
             for call in recorded
             if call.place.machine == middle.place.machine and abs(call.at - middle.at) < HOUR
         ]

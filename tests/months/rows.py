@@ -58,7 +58,9 @@ class Row:
             for credential, (starts, stretches) in self._stretches.items()
             if (known := stretches[: bisect_left(starts, until)])
         }
-        return RowFacts(evidence, starter_known=self.scheduled, specific=self.specific, captured=self.captured)
+        return RowFacts(
+            evidence, starter_known=self.scheduled, specific=self.specific, captured=self.captured
+        )
 
     def watched(self, until: float) -> tuple[Watched, ...]:
         """When the recorder ran, until then."""
@@ -76,7 +78,13 @@ class Row:
             starts, stretches = found.setdefault(credential_of(calls[0]), ([], []))
             starts.append(calls[0].at)
             stretches.append(
-                Stretch(reason_of(calls[0]), token.issued if token.readable else calls[0].at, calls[0].at, calls[-1].at, count(calls))
+                Stretch(
+                    reason_of(calls[0]),
+                    token.issued if token.readable else calls[0].at,
+                    calls[0].at,
+                    calls[-1].at,
+                    count(calls),
+                )
             )
         return found
 
@@ -138,7 +146,7 @@ def tool_of(call: Call) -> str:
 
 
 class Contender(NamedTuple):
-    """A rule to be measured: how calls make rows, and its verdict on a row at a moment (`VERDICT` or `VERDICT: why`)."""
+    """A rule to be measured: how calls make rows, and its verdict on one at a moment (`VERDICT` or `VERDICT: why`)."""
 
     name: str
     row: Callable[[Call], Hashable]

@@ -75,7 +75,10 @@ def make_world(seed: str) -> World:
     calendar = make_calendar(chance)
     begins = chance.uniform(-60, calendar.days + 20) * DAY
     blocking = Blocking(
-        begins, begins + chance.choice((0, 5, 30)) * DAY, chance.choice((0.0, 0.3, 1.0)), chance.random() < 0.6
+        begins,
+        begins + chance.choice((0, 5, 30)) * DAY,
+        chance.choice((0.0, 0.3, 1.0)),
+        chance.random() < 0.6,
     )
     world = World(Partner(calendar, blocking, chance.random() < 0.1), chance)
     for _ in range(chance.choice((1, 2, 2, 3, 4))):
@@ -112,7 +115,10 @@ def fix_it(world: World, job: Job, at: float) -> None:
         case "powershell 7":
             program = now.place.program
             shell = program == SHELL
-            parts = {"agent": "PowerShell/7.5", "place": now.place._replace(program="pwsh.exe" if shell else program)}
+            parts = {
+                "agent": "PowerShell/7.5",
+                "place": now.place._replace(program="pwsh.exe" if shell else program),
+            }
         case "mfa enforced":
             # The stored refresh token lives on until somebody has to sign in again.
             at += world.chance.choice((0, 1, 3)) * DAY
@@ -186,7 +192,9 @@ def lone_script(world: World) -> None:
 
 def monthly_by_hand(world: World) -> None:
     """A job that runs seldom and fails, and is tried by hand on the days after: it runs alright then."""
-    job = scheduled(world, often=world.chance.choice(("monthly", "every two weeks", "weekly")), signs_in=WITHOUT)
+    job = scheduled(
+        world, often=world.chance.choice(("monthly", "every two weeks", "weekly")), signs_in=WITHOUT
+    )
     for start in job.starts:
         first = start + world.chance.uniform(2, 30) * HOUR
         days = sorted(world.chance.sample(range(9), world.chance.randint(1, 4)))
@@ -197,7 +205,14 @@ def monthly_by_hand(world: World) -> None:
 
 def twins_on_machines(world: World) -> None:
     """One script on two machines, fixed on one."""
-    first = scheduled(world, machine=world.machine("server"), program="sync.ps1", signs_in=WITHOUT, app="own-app", user="svc-pc")
+    first = scheduled(
+        world,
+        machine=world.machine("server"),
+        program="sync.ps1",
+        signs_in=WITHOUT,
+        app="own-app",
+        user="svc-pc",
+    )
     scheduled(
         world, machine=world.machine("server-2"), program="sync.ps1", signs_in=WITHOUT, app="own-app",
         user="svc-pc", often=first.often,
@@ -266,7 +281,12 @@ def dashboard(world: World) -> None:
     how = chance.choice(("user by user", "for all", "never"))
     for user in range(chance.randint(3, 9)):
         phase = Phase(
-            float("-inf"), place, "dashboard-app", f"user-{user}", "Dashboard/3", chance.choice((WITH, WITHOUT))
+            float("-inf"),
+            place,
+            "dashboard-app",
+            f"user-{user}",
+            "Dashboard/3",
+            chance.choice((WITH, WITHOUT)),
         )
         often = by_hand(calendar, chance, chance.choice((0.05, 0.3, 0.8)), take_vacations(calendar, chance))
         job = world.partner.add("dashboard user", "by hand", often, phase, caches=True)
