@@ -1,4 +1,7 @@
-"""When jobs run and when people work: weekends, holidays, vacations, daylight saving. Times in seconds, day 0 is the recording's first."""
+"""When jobs run and when people work: weekends, holidays, vacations, daylight saving.
+
+Times are seconds since the recording's first day began, in UTC.
+"""
 
 from __future__ import annotations
 

@@ -41,9 +41,10 @@ class Token(NamedTuple):
 
 
 class Call(NamedTuple):
-    """One call. `job` and `run` are the oracle's knowledge; `word` is `isMfaCompliant`; `source` None is live.
+    """One call. `job` and `run` are the oracle's knowledge; `source` None is live, else the name of a capture.
 
-    `refused`: a 401 because MFA was missing; `told`: its body says so in words that we know.
+    `refused`: a 401 because MFA was missing; `told`: its body says so in words that we know; `tested`: the call asked
+    for it. `word` is `isMfaCompliant`, `listed` what Microsoft's list says of the call.
     """
 
     at: float
@@ -55,7 +56,9 @@ class Call(NamedTuple):
     status: int
     refused: bool
     told: bool
+    tested: bool
     word: bool | None
+    listed: bool | None
     source: str | None
 
     @property
@@ -63,7 +66,7 @@ class Call(NamedTuple):
         """Whether anybody who sees the call can know that MFA was missing."""
         token = self.token
         missing = token.readable and not token.mfa and not token.is_apps_own and self.at <= token.expires
-        return missing or (self.refused and self.told) or self.word is False
+        return missing or (self.refused and self.told) or self.word is False or self.listed is False
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +146,17 @@ class Blocking:
 
 @dataclass(slots=True)
 class Partner:
-    """One partner's jobs. `speaks`: Partner Center answers with isMfaCompliant, as it does to `--validate`."""
+    """One partner's jobs.
+
+    `validates` and `enforces` are times in which the recorder runs with that option; `lists`: Microsoft's own list of
+    calls is fetched all the time.
+    """
 
     calendar: Calendar
     blocking: Blocking
-    speaks: bool
+    validates: tuple[float, float] = (0.0, 0.0)
+    enforces: tuple[float, float] = (0.0, 0.0)
+    lists: bool = False
     jobs: list[Job] = field(default_factory=list)
 
     def add(self, kind: str, often: str, starts: Iterable[float], phase: Phase, **parts: object) -> Job:
@@ -212,14 +221,18 @@ class _Player:
         missing = not token.mfa and not token.is_apps_own
         for pause in (0.0, *_PACE[: chance.randrange(3)]):
             at = start + pause
-            refused = missing and chance.random() < partner.blocking.share(at)
+            tested = partner.enforces[0] <= at < partner.enforces[1]
+            refused = missing and (tested or chance.random() < partner.blocking.share(at))
             luck = chance.random()
             status = 401 if refused else 200 if luck < 0.97 else 404 if luck < 0.985 else 503
-            word = None if not partner.speaks or token.is_apps_own or status == 503 else token.mfa
+            user = not token.is_apps_own and status in (200, 404)
+            asked = partner.validates[0] <= at < partner.validates[1]
             self.calls.append(
                 Call(
                     at, job.number, number, phase.place, phase.agent, token, status, refused,
-                    partner.blocking.told, word, None,
+                    told=tested or partner.blocking.told, tested=tested,
+                    word=token.mfa if user and asked else None,
+                    listed=token.mfa if user and partner.lists else None, source=None,
                 )
             )  # fmt: skip
             if refused:

@@ -119,11 +119,14 @@ def _flags(call: Call) -> tuple[int, ...]:
     flags = Counts(
         calls=1,
         accepted=200 <= call.status < 300 or call.status == 404,
-        blocked=call.refused and call.told,
+        blocked=call.refused and call.told and not call.tested,
+        blocked_by_test=call.refused and call.told and call.tested,
         expired=call.at > call.token.expires + 300,
         server_compliant=call.word is True,
         server_non_compliant=call.word is False,
         refused=call.refused and not call.told,
+        microsoft_compliant=call.listed is True,
+        microsoft_non_compliant=call.listed is False,
     )
     return tuple(map(int, flags))
 

@@ -80,7 +80,14 @@ def make_world(seed: str) -> World:
         chance.choice((0.0, 0.3, 1.0)),
         chance.random() < 0.6,
     )
-    world = World(Partner(calendar, blocking, chance.random() < 0.1), chance)
+    world = World(Partner(calendar, blocking), chance)
+    asks = chance.random()
+    start = chance.uniform(-20, calendar.days) * DAY
+    if asks < 0.1:
+        world.partner.validates = (start, start + chance.choice((1, 7, 200)) * DAY)
+    elif asks < 0.15:
+        world.partner.enforces = (start, start + chance.choice((1, 7)) * DAY)
+    world.partner.lists = chance.random() < 0.1
     for _ in range(chance.choice((1, 2, 2, 3, 4))):
         chance.choices(list(SCENES), list(SCENES.values()))[0](world)
     update_agents(world)
@@ -161,7 +168,12 @@ def scheduled(world: World, *, often: str | None = None, signs_in: str | None = 
         signs_in or chance.choice((WITHOUT, WITHOUT, WITHOUT, WITH, APP)),
         parts.get("readable", True),
     )
-    starts = parts.get("starts") or on_schedule(world.calendar, chance, often)
+    starts = on_schedule(world.calendar, chance, often)
+    if chance.random() < 0.1:
+        # Somebody switches it off for some days.
+        off = world.during()
+        days = chance.uniform(2, 9)
+        starts = [start for start in starts if not off < start < off + days * DAY]
     lifetime, caches = chance.choice(((75 * 60.0, False), (75 * 60.0, True), (24 * HOUR, True)))
     return world.partner.add("scheduled", often, starts, phase, lifetime=lifetime, caches=caches)
 
@@ -192,12 +204,12 @@ def lone_script(world: World) -> None:
 
 def monthly_by_hand(world: World) -> None:
     """A job that runs seldom and fails, and is tried by hand on the days after: it runs alright then."""
-    job = scheduled(
-        world, often=world.chance.choice(("monthly", "every two weeks", "weekly")), signs_in=WITHOUT
-    )
+    often = world.chance.choice(("first weekday of the month", "monthly", "every two weeks", "weekly"))
+    job = scheduled(world, often=often, signs_in=WITHOUT)
+    days_after = world.chance.choice((9, 35))
     for start in job.starts:
         first = start + world.chance.uniform(2, 30) * HOUR
-        days = sorted(world.chance.sample(range(9), world.chance.randint(1, 4)))
+        days = sorted(world.chance.sample(range(days_after), world.chance.randint(1, 4)))
         try_by_hand(world, job, [first + day * DAY for day in days])
     if world.chance.random() < 0.4:
         fix_it(world, job, world.during())
@@ -335,13 +347,18 @@ def workstations(world: World) -> None:
 
 
 def unreadable(world: World) -> None:
-    """A tool whose tokens nobody can read: only Partner Center's word shows what they are."""
-    job = scheduled(
-        world, readable=False, program=world.chance.choice(("sealed.exe", None)), agent="Sealed/1",
-        signs_in=world.chance.choice((WITH, WITHOUT)),
-    )  # fmt: skip
-    if job.phases[0].signs_in == WITHOUT and world.chance.random() < 0.5:
-        job.fix(world.during(), "consent")
+    """Tools whose tokens nobody can read: only what Partner Center or Microsoft says shows what they are."""
+    program = world.chance.choice(("sealed.exe", None))
+    for _ in range(world.chance.choice((1, 1, 2))):
+        job = scheduled(
+            world,
+            readable=False,
+            program=program,
+            agent="Sealed/1",
+            signs_in=world.chance.choice((WITH, WITHOUT)),
+        )
+        if job.phases[0].signs_in == WITHOUT and world.chance.random() < 0.5:
+            job.fix(world.during(), "consent")
 
 
 SCENES: Final[dict[Callable[[World], None], int]] = {

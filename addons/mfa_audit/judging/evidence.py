@@ -300,12 +300,10 @@ class Rule:
     lasting: float = _DAY
     # The longest wait, in watched days. A job that runs more rarely than this cannot be told from one that is fixed.
     longest_wait: float = 40.0
-    # The shortest one: a weekend and a holiday or two beside it.
-    shortest_wait: float = 8.0
     # On that many days, over at least that many days, bad calls make a rhythm. People keep none.
     fewest_bad_days: int = 3
     shortest_span: int = 7
-    # How many days longer than the longest pause is waited at most.
+    # How many days longer than the longest pause is waited: jobs are switched off for a week.
     margin: float = 10.0
     # On that many days good calls must have come in each hour of the day in which bad ones came: another run of
     # the same program has an hour of its own.
@@ -321,14 +319,13 @@ class Rule:
     def wait_of(self, bad_days: Iterable[int]) -> float:
         """How many watched days without a bad call it takes, by the days (numbers) with bad calls.
 
-        A job with a rhythm is waited for twice its longest pause, but not much longer than it; without a rhythm, as
-        long as a monthly job may take.
+        A job with a rhythm is waited for somewhat longer than its longest pause; without a rhythm, as long as a monthly
+        job may take.
         """
         days = sorted(set(bad_days))
         if len(days) < self.fewest_bad_days or days[-1] - days[0] < self.shortest_span:
             return self.longest_wait
-        pause = _longest_pause(days)
-        return min(self.longest_wait, max(self.shortest_wait, min(2.0 * pause + 1, pause + self.margin)))
+        return min(self.longest_wait, _longest_pause(days) + self.margin)
 
 
 def _lasting(issued: Sequence[float], rule: Rule) -> bool:
