@@ -26,7 +26,7 @@ COLUMNS = {
     "calls": "id session_id at client_id token_id program_id operation_id status flags request_id correlation_id"
     " import_key",
     "totals": "hour session_id client_id token_id program_id calls accepted blocked blocked_by_test expired"
-    " server_compliant server_non_compliant first last",
+    " server_compliant server_non_compliant first last unanswered refused",
     "operation_totals": "day session_id client_id program_id operation_id calls",
     "not_audited": "id name hour session_id host user_agent program_id reason count first last",
     "microsoft_requests": "id name at request_id correlation_id operation_id user_id application_id mfa_compliant",

@@ -46,13 +46,13 @@ def add_options(loader: Loader) -> None:
         "mfa_audit_validate",
         bool,
         False,
-        "Ask Partner Center whether each user token is MFA compliant (adds ValidateMfa: true to calls).",
+        "Ask Partner Center whether each token but an app's own is MFA compliant (adds ValidateMfa: true to calls).",
     )
     loader.add_option(
         "mfa_audit_enforce",
         bool,
         False,
-        "Ask Partner Center to refuse user tokens without MFA (adds MS-Enforce-MFA: True to GET and HEAD).",
+        "Ask Partner Center to refuse tokens without MFA (adds MS-Enforce-MFA: True to GET and HEAD).",
     )
     loader.add_option(
         "mfa_audit_users",

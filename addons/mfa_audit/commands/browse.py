@@ -27,7 +27,7 @@ from mfa_audit.machine.browsers import Browser
 from mfa_audit.proxy.live_report import LatestReport
 from mfa_audit.proxy.serving import DEFAULT_HOST, ProxySettings, serve
 from mfa_audit.reports.databases import report_on_recording
-from mfa_audit.reports.summary import Settings
+from mfa_audit.reports.settings import Settings
 from mfa_audit.store.recorder import Recorder
 
 START_PAGE: Final = "https://partner.microsoft.com/dashboard"

@@ -23,7 +23,7 @@ from mfa_audit.proxy.live_report import LatestReport
 from mfa_audit.proxy.serving import DEFAULT_HOST, DEFAULT_PORT, ProxySettings, serve
 from mfa_audit.proxy.upstream import Route, check_listening, check_mode, read_listen
 from mfa_audit.reports.databases import report_on_recording
-from mfa_audit.reports.summary import Settings
+from mfa_audit.reports.settings import Settings
 from mfa_audit.store.recorder import Recorder
 
 

@@ -22,7 +22,7 @@ from mfa_audit.machine import proxies
 from mfa_audit.machine.authorities import Authority
 from mfa_audit.proxy.serving import ProxySettings, check_hosts
 from mfa_audit.proxy.upstream import Route, Upstream, from_settings, parse
-from mfa_audit.reports.summary import Settings
+from mfa_audit.reports.settings import Settings
 
 EXIT_OPTIONS: Final = ("command", "report")
 

@@ -8,6 +8,8 @@ from io import BytesIO
 from typing import Final
 
 BODY_LIMIT: Final = 64 * 1024
+# Statuses that refuse, and whose body may say that MFA was the cause.
+REFUSING: Final = frozenset({401, 403})
 # Stacked encodings are legal, but nobody sends more than two.
 MOST_ENCODINGS: Final = 3
 

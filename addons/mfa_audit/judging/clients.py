@@ -121,6 +121,8 @@ _MARKS: Final = tuple(
     )
 )
 
+_BROWSER_PRODUCTS: Final = frozenset({"Microsoft Edge", "Firefox", "Opera", "Chrome", "Safari", "Browser"})
+
 LONGEST: Final = 512
 _LONGEST_NAME: Final = 100
 _GUID: Final = re.compile(r"\{?\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b\}?", re.IGNORECASE)
@@ -135,6 +137,38 @@ _TOKEN: Final = re.compile(r"\bey[A-Za-z0-9_-]{14,}(?:\.[A-Za-z0-9_-]*)*|[A-Za-z
 _VERSION: Final = re.compile(
     r"[\s/_,;(-]*(?:\bv(?:er(?:sion)?)?[\s.]*\d[\w.+-]*|\b\d+\.\d[\w.+-]*)\)?\s*$", re.IGNORECASE
 )
+
+
+# Programs that are many jobs' at once, by the beginning of their names: interpreters and shells without a script, what
+# they run in, general HTTP clients, and browsers.
+_BROWSERS: Final = re.compile(
+    r"(?:chrome|chromium|msedge|microsoft edge|firefox|brave|opera|safari|iexplore|vivaldi|headless_shell)\b",
+    re.IGNORECASE,
+)
+_MANY_JOBS: Final = re.compile(
+    r"(?:powershell(?:_ise)?|pwsh|cmd|conhost|wscript|cscript|mshta|bash|sh|dash|zsh|fish|ksh|python[\d.]*w?|pythonw|py|ruby"
+    r"|perl[\d.]*|php(?:-cgi|-fpm)?[\d.]*|node|nodejs|deno|bun|java|javaw|dotnet|mono|curl|wget|http|https|httpie|xh|az"
+    r"|postman|insomnia|w3wp|iisexpress|svchost|rundll32|dllhost|uvicorn|gunicorn|docker|containerd|code|devenv|excel)"
+    r"(?:\.exe|\.cmd|\.bat)?",
+    re.IGNORECASE,
+)
+
+
+def is_specific(program: str) -> bool:
+    """Whether a program's name is that of one job: a script, or an executable that is no interpreter, shell, general
+    client or browser. "(other)", which stands for many, is not."""
+    name = program.strip()
+    if not name or name.startswith("("):
+        return False
+    return _MANY_JOBS.fullmatch(name) is None and _BROWSERS.match(name) is None
+
+
+def is_browser(program: str | None, user_agent: str | None) -> bool:
+    """Whether this is a browser, by its program's name, else by its User-Agent."""
+    if program is not None:
+        return _BROWSERS.match(program.strip()) is not None
+    product = product_of(user_agent)
+    return product is not None and product.name in _BROWSER_PRODUCTS
 
 
 def client_of(

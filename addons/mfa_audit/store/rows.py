@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.clients import Client, tool_of
+from mfa_audit.judging.counts import flags_of
 from mfa_audit.judging.observations import Observation
 from mfa_audit.judging.tokens import Token, User
 from mfa_audit.judging.verdicts import RULES_VERSION
@@ -94,14 +95,16 @@ class Rows:
         totals.write(self.connection)
 
     def _ids_of(self, seen: Observation) -> Call:
-        flags = (
-            (schema.ACCEPTED if seen.accepted else 0)
-            | (schema.BLOCKED if seen.blocked else 0)
-            | (schema.BLOCKED_BY_TEST if seen.blocked_by_test else 0)
-            | (schema.EXPIRED if seen.expired else 0)
+        flags = flags_of(
+            accepted=seen.accepted,
+            blocked=seen.blocked,
+            blocked_by_test=seen.blocked_by_test,
+            expired=seen.expired,
+            server_compliant=seen.server is True,
+            server_non_compliant=seen.server is False,
+            unanswered=seen.unanswered,
+            refused=seen.refused,
         )
-        if seen.server is not None:
-            flags |= schema.SERVER_COMPLIANT if seen.server else schema.SERVER_NON_COMPLIANT
         return Call(
             round(seen.at * 1000),
             self._client_id(seen.client),
