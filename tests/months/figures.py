@@ -62,21 +62,31 @@ class Figures:
         self.waited += other.waited
 
 
-def measure(world: World, seed: str, contender: Contender) -> Figures:
-    """One rule's daily reports over one world."""
+def measure(world: World, seed: str, contender: Contender, *, only_after_bad: bool = False) -> Figures:
+    """One rule's daily reports over one world. `only_after_bad`: without the shares of rows that never failed."""
     figures = Figures(months=world.calendar.days / 30)
     calls: dict[Hashable, list[Call]] = {}
     for call in world.recorded:
         calls.setdefault(contender.row(call), []).append(call)
-    rows = {key: Row(found, world.recorders[found[0].place.machine]) for key, found in calls.items()}
-    days_of_yes = {key: _follow(world, seed, contender, repr(key), row, figures) for key, row in rows.items()}
-    figures.bad_months = len({one.day // 30 for one in figures.wrong if one.kind == "false"})
-    figures.waited = [one for key, row in rows.items() for one in _waits(world, row, days_of_yes[key])]
+    bad_months: set[int] = set()
+    for key, found in calls.items():
+        row = Row(found, world.recorders[found[0].place.machine])
+        if only_after_bad and not row.has_bad(float("inf")):
+            continue
+        days_of_yes = _follow(world, seed, contender, repr(key), row, figures, bad_months)
+        figures.waited += _waits(world, row, days_of_yes)
+    figures.bad_months = len(bad_months)
     return figures
 
 
 def _follow(
-    world: World, seed: str, contender: Contender, name: str, row: Row, figures: Figures
+    world: World,
+    seed: str,
+    contender: Contender,
+    name: str,
+    row: Row,
+    figures: Figures,
+    bad_months: set[int],
 ) -> list[int]:
     """The days on which a row was YES."""
     found = []
@@ -96,7 +106,9 @@ def _follow(
         if after_bad:
             kind = wrong_yes(row.between(float("-inf"), now), world.partner.jobs, now)
             figures.yes_after_bad += 1
-            figures.false_yes += kind == "false"
+            if kind == "false":
+                figures.false_yes += 1
+                bad_months.add(day // 30)
             if kind is not None and kind not in told:
                 told.add(kind)
                 figures.wrong.append(WrongYes(seed, name, day, kind))

@@ -5,17 +5,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
+from mfa_audit.judging.clients import is_specific, is_unattended
 from mfa_audit.judging.counts import Counts
 from mfa_audit.judging.evidence import Credential, RowFacts, Stretch, Watched
 from months.calendars import HOUR
 from months.partners import Call, Place
 from months.recorders import Recorder
-
-INTERPRETERS: Final = frozenset({"powershell.exe", "pwsh.exe"})
-# What the partner's people start by hand is a row of its own where that is known.
-SESSION: Final = "session"
 
 
 class Row:
@@ -26,8 +23,8 @@ class Row:
         self.recorder = recorder
         self.place: Place = calls[0].place
         self.captured = calls[0].source is not None
-        self.specific = not self.captured and is_specific(self.place.program)
-        self.scheduled = self.specific and self.place.started_by not in (None, SESSION)
+        self.specific = not self.captured and is_job(self.place)
+        self.scheduled = self.specific and is_unattended(self.place.started_by)
         self._times = [call.at for call in calls]
         self._bad = [call.at for call in calls if call.is_bad]
 
@@ -89,9 +86,9 @@ class Row:
         return found
 
 
-def is_specific(program: str | None) -> bool:
-    """Whether it is a script or an executable of its own, and no interpreter."""
-    return program is not None and program not in INTERPRETERS
+def is_job(place: Place) -> bool:
+    """Whether calls from there are one known program's."""
+    return place.program is not None and is_specific(place.program)
 
 
 def credential_of(call: Call) -> Credential:
@@ -138,7 +135,7 @@ def row_today(call: Call) -> Hashable:
 
 def row_now(call: Call) -> Hashable:
     """A specific program on a machine, under an account, by what starts it; else tool, machine and capture."""
-    if call.source is None and is_specific(call.place.program):
+    if call.source is None and is_job(call.place):
         return call.place
     return call.place, tool_of(call), call.source
 

@@ -139,7 +139,7 @@ def try_by_hand(world: World, job: Job, starts: list[float], **further: Any) -> 
     phase = job.phase(starts[0] if starts else 0.0)
     place = phase.place
     if place.started_by is not None:
-        place = place._replace(started_by="session", account=world.chance.choice((place.account, "admin")))
+        place = place._replace(started_by="terminal", account=world.chance.choice((place.account, "admin")))
     user = phase.user if world.chance.random() < 0.7 else "admin"
     hand = Phase(float("-inf"), place, phase.app, user, phase.agent, WITH)
     return world.partner.add("by hand", "by hand", starts, hand, **further)
@@ -151,7 +151,7 @@ def scheduled(world: World, *, often: str | None = None, signs_in: str | None = 
     number = len(world.partner.jobs)
     often = often or world.pick(OFTEN)
     machine = parts.get("machine") or world.machine(chance.choice(("server", "server-2")))
-    starter = parts.get("starter") or chance.choice(("cron", "scheduled task", f"unit-{number}.service"))
+    starter = parts.get("starter") or chance.choice(("cron", "Task Scheduler", f"unit-{number}.service"))
     place = world.place(
         machine,
         parts.get("program", f"job-{number}.ps1"),
@@ -239,7 +239,7 @@ def twins_on_one(world: World) -> None:
     machine = world.machine("server")
     common: dict[str, Any] = {
         "machine": machine, "app": chance.choice(("own-app", POWERSHELL_APP)), "user": "svc-pc",
-        "starter": chance.choice(("cron", "scheduled task")),
+        "starter": chance.choice(("cron", "Task Scheduler")),
         "program": {"inline": SHELL, "unnamed": None, "one script": "export.ps1"}[how],
         "unknown": how == "unnamed",
     }  # fmt: skip
@@ -267,7 +267,7 @@ def admins(world: World) -> None:
         away = take_vacations(calendar, chance)
         phase = Phase(
             float("-inf"),
-            world.place(machine, "new-customer.ps1" if script else SHELL, "session", f"admin-{person}"),
+            world.place(machine, "new-customer.ps1" if script else SHELL, "terminal", f"admin-{person}"),
             POWERSHELL_APP,
             "shared-admin" if shared else f"admin-{person}",
             SHELL_AGENT,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from mfa_audit.judging.advice import advise
-from mfa_audit.judging.clients import Client, Tool, is_specific, tool_of
+from mfa_audit.judging.clients import Client, Tool, is_specific, is_unattended, tool_of
 from mfa_audit.judging.counts import Counts
 from mfa_audit.judging.evidence import (
     Credential,
@@ -166,7 +166,7 @@ def judge_row(
         }
     facts = RowFacts(
         evidence,
-        starter_known=group.identity.started_by is not None,
+        starter_known=group.specific and is_unattended(group.identity.started_by),
         specific=group.specific,
         captured=group.identity.capture is not None,
     )
