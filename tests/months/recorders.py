@@ -74,6 +74,14 @@ def make_recorder(calendar: Calendar, chance: Random, *, only_working_hours: boo
     return Recorder(on, sorted(lost))
 
 
+def pause_daily(recorder: Recorder, calendar: Calendar, first: int, hour: float) -> Recorder:
+    """The same recorder, off each day from `first` on for an hour before and after that hour (UTC), as for a backup."""
+    on = recorder.on
+    for day in range(first, calendar.days):
+        on = _without(on, day * DAY + (hour - 1) * HOUR, day * DAY + (hour + 1) * HOUR)
+    return Recorder(on, recorder.lost)
+
+
 def _without(spans: list[tuple[float, float]], start: float, end: float) -> list[tuple[float, float]]:
     cut = [part for first, last in spans for part in ((first, min(last, start)), (max(first, end), last))]
     return sorted({(first, last) for first, last in cut if first < last})

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from months.calendars import DAY, HOUR, Calendar, by_hand, make_calendar, on_schedule, take_vacations
 from months.partners import APP, OFFICE, TURNS, WITH, WITHOUT, Blocking, Call, Job, Partner, Phase, Place
-from months.recorders import Recorder, make_recorder, record
+from months.recorders import Recorder, make_recorder, pause_daily, record
 
 POWERSHELL_APP: Final = "azure-cli"  # the PowerShell module's default app id, which everybody shares
 SHELL: Final = "powershell.exe"
@@ -91,6 +91,8 @@ def make_world(seed: str) -> World:
     for _ in range(chance.choice((1, 2, 2, 3, 4))):
         chance.choices(list(SCENES), list(SCENES.values()))[0](world)
     update_agents(world)
+    if chance.random() < 0.15:
+        stop_at_its_hour(world)
     world.recorded = record(world.partner.play(chance), world.recorders, chance)
     return world
 
@@ -105,6 +107,15 @@ def update_agents(world: World) -> None:
                     later = job.phases[place + 1 :]
                     job.change(at, agent=f"{phase.agent}.1")
                     job.phases += later
+
+
+def stop_at_its_hour(world: World) -> None:
+    """From some day on a recorder is off whenever a certain job runs."""
+    job = world.chance.choice(world.partner.jobs)
+    if job.starts:
+        machine, hour = job.phases[0].place.machine, job.starts[-1] / HOUR % 24
+        first = int(world.during() // DAY)
+        world.recorders[machine] = pause_daily(world.recorders[machine], world.calendar, first, hour)
 
 
 def fix_it(world: World, job: Job, at: float) -> None:

@@ -81,9 +81,10 @@ def _without_starter(call: Call) -> Hashable:
     return row_now(call._replace(place=call.place._replace(account="any", started_by=None)))
 
 
-def _without_condition(number: int) -> Rule:
-    conditions = RULE.by_schedule
-    return replace(RULE, by_schedule=conditions[:number] + conditions[number + 1 :])
+def _without(line: str, number: int) -> Rule:
+    """The rule without one of the conditions of a line."""
+    conditions = getattr(RULE, line)
+    return replace(RULE, **{line: conditions[:number] + conditions[number + 1 :]})
 
 
 WEAKENINGS: Final[Mapping[str, Weakening]] = {
@@ -94,12 +95,13 @@ WEAKENINGS: Final[Mapping[str, Weakening]] = {
     "no longer than the longest pause": Weakening(replace(RULE, margin=0.0)),
     "good calls at any hour": Weakening(replace(RULE, days_in_hour=0)),
     "a silent program is fixed": Weakening(replace(RULE, alive=False)),
-    "what may be several jobs has a rhythm": Weakening(replace(RULE, one_job=False)),
+    "what may be several jobs has a rhythm": Weakening(_without("by_rhythm", 0)),
+    "a rhythm without hours": Weakening(_without("by_rhythm", 1)),
     "credentials side by side succeed each other": Weakening(replace(RULE, one_at_a_time=False)),
-    "any program is started by something known": Weakening(_without_condition(0)),
-    "good calls between bad ones": Weakening(_without_condition(1)),
-    "a schedule without hours": Weakening(_without_condition(2)),
-    "one bad call is a habit": Weakening(_without_condition(3)),
+    "any program is started by something known": Weakening(_without("by_schedule", 0)),
+    "good calls between bad ones": Weakening(_without("by_schedule", 1)),
+    "a schedule without hours": Weakening(_without("by_schedule", 2)),
+    "one bad call is a habit": Weakening(_without("by_schedule", 3)),
     "people at a terminal are schedules": Weakening(
         facts=lambda facts: replace(facts, starter_known=facts.specific)
     ),

@@ -290,7 +290,7 @@ def _near(hour: int) -> tuple[int, int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The numbers of the rule, and the conditions of its first line.
+    """The numbers of the rule, and the conditions of its first two lines.
 
     The laboratory of months (`tests/months`) weakens each, and then finds a job that fails and is said to be fixed.
     """
@@ -310,11 +310,10 @@ class Rule:
     days_in_hour: int = 2
     # Waiting ends with a good token: a program that fell silent was renamed, moved or switched off, and not fixed.
     alive: bool = True
-    # A rarer job hides behind a frequent one of the same name, so what may be several jobs has no rhythm.
-    one_job: bool = True
     # Good tokens of another credential count only where the row never used two at the same time.
     one_at_a_time: bool = True
     by_schedule: tuple[Callable[[_Case, Rule], bool], ...] = ()
+    by_rhythm: tuple[Callable[[_Case, Rule], bool], ...] = ()
 
     def wait_of(self, bad_days: Iterable[int]) -> float:
         """How many watched days without a bad call it takes, by the days (numbers) with bad calls.
@@ -347,7 +346,7 @@ def _none_was_between(case: _Case, rule: Rule) -> bool:
 
 
 def _came_at_their_hours(case: _Case, rule: Rule) -> bool:
-    """In each hour with bad calls good ones came since, on several days."""
+    """In each hour with bad calls good ones came since, on several days: what runs then was seen, and used MFA."""
     return all(len(case.good_near(hour)) >= rule.days_in_hour for hour in case.bad_days)
 
 
@@ -356,13 +355,19 @@ def _succeeds_a_habit(case: _Case, rule: Rule) -> bool:
     return _lasting(case.own, rule) or len(case.all_bad_days) >= rule.fewest_bad_days
 
 
+def _is_one_job(case: _Case, rule: Rule) -> bool:
+    """A rarer job hides behind a frequent one of the same name, so what may be several jobs has no rhythm."""
+    return case.specific
+
+
 RULE: Final = Rule(
     by_schedule=(
         _is_started_by_something_known,
         _none_was_between,
         _came_at_their_hours,
         _succeeds_a_habit,
-    )
+    ),
+    by_rhythm=(_is_one_job, _came_at_their_hours),
 )
 
 
@@ -375,7 +380,7 @@ def _wait_for_schedule(case: _Case, rule: Rule) -> float | None:
 
 def _wait_for_rhythm(case: _Case, rule: Rule) -> float | None:
     """b. In watched time the bad calls have not come back, when by their rhythm at each hour of the day they would."""
-    if not _lasting(case.issued, rule) or (rule.one_job and not case.specific):
+    if not _lasting(case.issued, rule) or not all(holds(case, rule) for holds in rule.by_rhythm):
         return None
     return _still(
         case, rule, max(rule.wait_of(case.bad_near(hour)) for hour in case.bad_days), case.issued[-1]
