@@ -54,6 +54,13 @@ def main() -> None:
             partners += 1
             for rule, one in figures.items():
                 found[rule].add(one)
+                for wrong in one.wrong:
+                    if rule == "present" and wrong.kind == "false":
+                        print(
+                            f"FALSE YES: partner {wrong.seed}, day {wrong.day}, {wrong.row}",
+                            file=sys.stderr,
+                            flush=True,
+                        )
             months = found[options.rules[0]].months
             minutes = (time.monotonic() - started) / 60
             if partners % 100 == 0:
