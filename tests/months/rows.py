@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
+from uuid import NAMESPACE_DNS, uuid5
 
-from mfa_audit.judging.clients import is_specific, is_unattended
+from mfa_audit.judging import clients
+from mfa_audit.judging.clients import Tool, is_specific, is_unattended
 from mfa_audit.judging.counts import Counts
 from mfa_audit.judging.evidence import Credential, RowFacts, Stretch, Watched
 from months.calendars import HOUR
@@ -140,9 +142,20 @@ def row_now(call: Call) -> Hashable:
     return call.place, tool_of(call), call.source
 
 
-def tool_of(call: Call) -> str:
-    """The tool as the report names it: by the app id where the token shows it, else by the User-Agent."""
-    return call.token.app if call.token.readable else call.agent
+def tool_of(call: Call) -> Tool:
+    """The tool as the report names it, by the app id where the token shows it, and by the User-Agent."""
+    return _tool(app_id_of(call.token.app) if call.token.readable else None, call.agent)
+
+
+@lru_cache
+def _tool(app_id: str | None, agent: str) -> Tool:
+    return clients.tool_of(clients.client_of(app_id, None, None, agent, None))
+
+
+@lru_cache
+def app_id_of(app: str) -> str:
+    """The app id of a made-up app."""
+    return str(uuid5(NAMESPACE_DNS, app))
 
 
 class Contender(NamedTuple):
