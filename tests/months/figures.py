@@ -62,18 +62,22 @@ class Figures:
         self.waited += other.waited
 
 
-def measure(world: World, seed: str, contender: Contender, *, only_after_bad: bool = False) -> Figures:
-    """One rule's daily reports over one world. `only_after_bad`: without the shares of rows that never failed."""
-    figures = Figures(months=world.calendar.days / 30)
+def rows_of(world: World, contender: Contender) -> list[Row]:
+    """The rows that a rule makes of all that was recorded."""
     calls: dict[Hashable, list[Call]] = {}
     for call in world.recorded:
         calls.setdefault(contender.row(call), []).append(call)
+    return [Row(found, world.recorders[found[0].place.machine]) for found in calls.values()]
+
+
+def measure(world: World, seed: str, contender: Contender, *, only_after_bad: bool = False) -> Figures:
+    """One rule's daily reports over one world. `only_after_bad`: without the shares of rows that never failed."""
+    figures = Figures(months=world.calendar.days / 30)
     bad_months: set[int] = set()
-    for key, found in calls.items():
-        row = Row(found, world.recorders[found[0].place.machine])
+    for row in rows_of(world, contender):
         if only_after_bad and not row.has_bad(float("inf")):
             continue
-        days_of_yes = _follow(world, seed, contender, repr(key), row, figures, bad_months)
+        days_of_yes = _follow(world, seed, contender, row, figures, bad_months)
         figures.waited += _waits(world, row, days_of_yes)
     figures.bad_months = len(bad_months)
     return figures
@@ -83,7 +87,6 @@ def _follow(
     world: World,
     seed: str,
     contender: Contender,
-    name: str,
     row: Row,
     figures: Figures,
     bad_months: set[int],
@@ -111,7 +114,7 @@ def _follow(
                 bad_months.add(day // 30)
             if kind is not None and kind not in told:
                 told.add(kind)
-                figures.wrong.append(WrongYes(seed, name, day, kind))
+                figures.wrong.append(WrongYes(seed, repr(contender.row(row.calls[0])), day, kind))
     return found
 
 
