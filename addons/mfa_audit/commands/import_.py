@@ -45,6 +45,10 @@ _FOREIGN_NAMED: Final = 5
     show_default=True,
     help="Store users by name, under a pseudonym, or not at all.",
 )
+@click.option(
+    "--machine", metavar="NAME", help="The machine that the captures were made on, if not this one."
+)
+@click.option("--account", metavar="NAME", help="The account that they were made under, if not yours.")
 @quiet_option
 def command(
     files: tuple[str, ...],
@@ -54,6 +58,8 @@ def command(
     password_file: Path | None,
     hosts: tuple[str, ...],
     users: str,
+    machine: str | None,
+    account: str | None,
     quiet: bool,
 ) -> int:
     """Audit captures: mitmproxy flow files, HAR, Fiddler SAZ, and Microsoft's own lists as JSON.
@@ -94,7 +100,9 @@ def command(
                 continue
             with capture:
                 # No database is made for files of which none can be read.
-                importer = importer or stack.enter_context(Importer(database))
+                importer = importer or stack.enter_context(
+                    Importer(database, machine=machine, account=account)
+                )
                 failed |= not _import(capture, importer, people, quiet) and named
     if foreign:
         shown = ", ".join(foreign[:_FOREIGN_NAMED])

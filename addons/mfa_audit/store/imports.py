@@ -70,10 +70,14 @@ class SignInRow(NamedTuple):
 
 
 class Importer:
-    """Writes into one database; a context manager. Raises AuditError where the file cannot be used."""
+    """Writes into one database; a context manager. Raises AuditError where the file cannot be used.
 
-    def __init__(self, path: Path) -> None:
+    `machine` and `account` are where the captures were made; None: here.
+    """
+
+    def __init__(self, path: Path, *, machine: str | None = None, account: str | None = None) -> None:
         self.path = path
+        self._made = {"machine": machine or None, "account": account or None}
         self._connection = files.open_for_writing(path)
         # Nobody waits for an import: let a recorder go first, and move the log into the file on the way.
         self._connection.execute("PRAGMA busy_timeout = 60000")
@@ -102,7 +106,8 @@ class Importer:
         `finish`, called at the end, gives the capture's SHA-256 in hex, and how many of its calls had their token
         taken out. Raises AuditError.
         """
-        session = Session(kind="import", started=time.time(), source=source)
+        made = {name: value for name, value in self._made.items() if value is not None}
+        session = Session(kind="import", started=time.time(), source=source, **made)
         matcher = _Matcher(self._connection)
         rows: Rows | None = None
         added = Added()
