@@ -84,7 +84,7 @@ class PartnerCenterMfa:
         self._hosts: dict[str, str | None] = {}
         self._asked: dict[str, _Asked] = {}
         self._programs = Programs()
-        self._blindness = Blindness(self._note_not_audited)
+        self.blindness = Blindness(self._note_not_audited)
         self._judge = Judge()
         self._said_captures = False
 
@@ -150,10 +150,10 @@ class PartnerCenterMfa:
             return
         try:
             for asked in self._asked.values():  # what was asked will not be answered any more
-                program = self._blindness.known_program(asked.connection)
+                program = self.blindness.known_program(asked.connection)
                 self.recorder.record(self._judge.observe(_exchange(asked, None, program)))
             self._asked.clear()
-            self._blindness.flush()
+            self.blindness.flush()
         except Exception as error:
             self._fail(error)
         finally:
@@ -187,6 +187,10 @@ class PartnerCenterMfa:
     def error(self, flow: http.HTTPFlow) -> Awaitable[object] | None:
         return self._record(flow.id, None) if flow.id in self._asked else None
 
+    def awaits_body(self, flow: http.HTTPFlow) -> bool:
+        """Whether the call is recorded only once its answer's body is there. Asked after `responseheaders`."""
+        return flow.id in self._asked
+
     def _look(self, flow: http.HTTPFlow, host: str) -> None:
         request = flow.request
         authorization: list[Secret] = []
@@ -198,7 +202,7 @@ class PartnerCenterMfa:
                 authorization.append(Secret(value))
             elif (field := _REQUEST.get(name)) is not None and field not in parts:
                 parts[field] = decode_text(value)
-        self._blindness.saw_request(flow.client_conn.id)
+        self.blindness.saw_request(flow.client_conn.id)
         if request.method == "OPTIONS" and not authorization:
             return  # a browser asks whether it may call (CORS preflight): no call yet
         secrets = tuple(authorization)
@@ -223,10 +227,10 @@ class PartnerCenterMfa:
             asked = self._asked.pop(flow_id)
             if self.recorder is None:
                 return None
-            program = self._blindness.program(asked.connection)
+            program = self.blindness.program(asked.connection)
             if program is not None and not program.done():
                 return self._record_with(program, asked, response)
-            known = self._blindness.known_program(asked.connection)
+            known = self.blindness.known_program(asked.connection)
             saved = self.recorder.record(self._judge.observe(_exchange(asked, response, known)))
             return None if saved is None else saved.wait()
         except Exception as error:
@@ -243,7 +247,7 @@ class PartnerCenterMfa:
         """
         try:
             await asyncio.wait([program], timeout=_PROGRAM_PATIENCE)
-            known = self._blindness.known_program(asked.connection)
+            known = self.blindness.known_program(asked.connection)
             observation = self._judge.observe(_exchange(asked, response, known))
             assert self.recorder is not None  # noqa: S101 - _record looked
             saved = self.recorder.record(observation)
@@ -286,7 +290,7 @@ class PartnerCenterMfa:
             if is_api_host(flow.request.host, self._further):
                 agent = flow.request.headers.get("user-agent")
                 client = client_of(None, None, None, agent, None)
-                self._blindness.open(
+                self.blindness.open(
                     flow.client_conn.id,
                     flow.request.host.lower(),
                     client.user_agent,
@@ -296,22 +300,22 @@ class PartnerCenterMfa:
             self._fail(error)
 
     def next_layer(self, data: layer.NextLayer) -> None:
-        if self._blindness.knows(data.context.client.id) and data.data_client():
-            self._blindness.saw_bytes(data.context.client.id)
+        if self.blindness.knows(data.context.client.id) and data.data_client():
+            self.blindness.saw_bytes(data.context.client.id)
 
     def tls_clienthello(self, data: tls.ClientHelloData) -> None:
         try:
             client = data.context.client
             name = data.client_hello.sni
-            if name and is_api_host(name, self._further) and not self._blindness.knows(client.id):
-                self._blindness.open(client.id, name.lower(), None, self._find_program(client))
-            self._blindness.saw_hello(client.id)
+            if name and is_api_host(name, self._further) and not self.blindness.knows(client.id):
+                self.blindness.open(client.id, name.lower(), None, self._find_program(client))
+            self.blindness.saw_hello(client.id)
         except Exception as error:
             self._fail(error)
 
     async def tls_start_client(self, data: tls.TlsData) -> None:
         try:
-            program = self._blindness.program(data.context.client.id)
+            program = self.blindness.program(data.context.client.id)
             if program is not None and not program.done():
                 await asyncio.wait([program], timeout=_PROGRAM_PATIENCE)
         except Exception as error:
@@ -322,20 +326,20 @@ class PartnerCenterMfa:
         # mind, as a healthy Chromium does now and then: that is an unused connection.
         error = data.conn.error or ""
         if "trust the proxy's certificate" in error and "disconnected" not in error:
-            self._blindness.refused_certificate(data.context.client.id)
+            self.blindness.refused_certificate(data.context.client.id)
 
     def tls_failed_server(self, data: tls.TlsData) -> None:
-        self._blindness.failed_upstream(data.context.client.id)
+        self.blindness.failed_upstream(data.context.client.id)
 
     def http_connect_error(self, flow: http.HTTPFlow) -> None:
         if flow.response is not None and flow.response.status_code == 502:
-            self._blindness.failed_connect(flow.client_conn.id)
+            self.blindness.failed_connect(flow.client_conn.id)
         else:  # a client that has yet to give the proxy's password (407)
-            self._blindness.forget(flow.client_conn.id)
+            self.blindness.forget(flow.client_conn.id)
 
     def client_disconnected(self, client: connection.Client) -> None:
         try:
-            self._blindness.close(client.id)
+            self.blindness.close(client.id)
         except Exception as error:
             self._fail(error)
 

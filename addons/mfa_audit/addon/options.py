@@ -68,6 +68,13 @@ def add_options(loader: Loader) -> None:
         "normal: recorded calls survive the end of the process; full: also a power failure, at the disk's speed.",
         choices=["normal", "full"],
     )
+    loader.add_option(
+        "mfa_audit_tunnel",
+        bool,
+        True,
+        "Let connections pass unread that would fail: of a program that has just refused the proxy's certificate, "
+        "and to a server whose TLS fails.",
+    )
     loader.add_option("mfa_audit_keep_calls", int, 90, "Days to keep single calls.")
     loader.add_option("mfa_audit_keep_totals", int, 400, "Days to keep hourly totals.")
 

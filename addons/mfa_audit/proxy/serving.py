@@ -24,6 +24,9 @@ from mfa_audit.machine.environment.variables import named_roots
 from mfa_audit.machine.folders import write_private
 from mfa_audit.printable import line
 from mfa_audit.proxy.live_page_addon import LivePage, Read
+from mfa_audit.proxy.passing import passing
+from mfa_audit.proxy.passing.connecting import IDLE_SECONDS, keep_alive
+from mfa_audit.proxy.passing.passing_addon import Passing
 from mfa_audit.proxy.upstream import Route
 from mfa_audit.store.recorder import Recorder
 
@@ -161,13 +164,16 @@ async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIte
     addon = PartnerCenterMfa(settings.kind, opens=False)
     page = LivePage() if settings.page else None
     running: asyncio.Task[None] | None = None
+    replaced = contextlib.ExitStack()
     try:
+        replaced.enter_context(passing())
         machine = _configure(settings, addon, page)
         _mute()
         running = asyncio.create_task(machine.run())
         await _wait_until_ready(machine, running, log, settings)
         address = machine.addons.get("proxyserver").listen_addrs()[0]
         logging.getLogger().removeHandler(log)
+        keep_alive(machine.addons.get("proxyserver"))
         assert addon.recorder is not None  # noqa: S101 - configuring opened it, or raised
         yield Proxy(address[0], address[1], addon.recorder, page)
     finally:
@@ -176,6 +182,7 @@ async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIte
             await _stop(machine, running)
         if addon.recorder is not None:
             addon.recorder.close()
+        replaced.close()
         logging.getLogger("mfa_audit").removeHandler(talk)
 
 
@@ -184,7 +191,9 @@ def _configure(settings: ProxySettings, addon: PartnerCenterMfa, page: LivePage 
     machine = _Master(opts)
     # Ours first: they must see each request before any addon that reroutes or rewrites it.
     ours = [addon] if page is None else [addon, page]
-    machine.addons.add(*ours, *addons.default_addons())
+    machine.addons.add(*ours, *addons.default_addons(), Passing(addon, settings.authority, settings.hosts))
+    if "tcp_timeout" in opts:  # mitmproxy 12; in 11 it is a constant, which `passing` sets
+        opts.update(tcp_timeout=IDLE_SECONDS)
     try:
         opts.update(
             confdir=str(settings.authority.confdir),
@@ -196,6 +205,11 @@ def _configure(settings: ProxySettings, addon: PartnerCenterMfa, page: LivePage 
             # A leaf that copied names from the server's certificate would break the authority's constraints.
             upstream_cert=False,
             onboarding=False,
+            # mitmproxy refuses what some servers send and their clients take, such as blanks around a field. Its
+            # connections to servers belong to one client's connection each, so nobody can smuggle into another's.
+            validate_inbound_headers=False,
+            # A ping that clients never sent may count as abuse, and keeps alive what the server wants to close.
+            http2_ping_keepalive=0,
             ssl_verify_upstream_trusted_ca=str(_write_roots(settings.authority.confdir)),
             **settings.route.options(),
         )
