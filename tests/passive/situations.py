@@ -58,7 +58,8 @@ SITUATIONS: Final[dict[str, Situation]] = {
     "large": Situation("answer of two megabytes", (GET,)),
 }
 # What some clients get wrong by themselves: http.client takes a 103 for the answer, and is lucky or not with the rest;
-# Java 17 waits for ever for the end of a refusal (JDK-8286171), and httpx and Java for a window of a stream that was reset.
+# Java 17 waits for ever for the end of a refusal (JDK-8286171), and so do httpx and Java for room on a stream that was
+# reset.
 UNSURE: Final = {
     "requests": ("early-hints",),
     "java": ("expect-refused",),

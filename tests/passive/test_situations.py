@@ -67,4 +67,6 @@ def test_the_server_decides_on_expect(ways: Ways, clients: dict[str, Client], ou
 
     assert expecting
     for name in expecting:
-        assert "100-continue" == ways.server.seen[f"through-{name} expect_continue"].get("expect"), name
+        assert ways.server.seen[f"direct-{name} expect_continue"]["expect"] == ways.server.seen[
+            f"through-{name} expect_continue"
+        ].get("expect"), name

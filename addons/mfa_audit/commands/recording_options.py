@@ -66,6 +66,12 @@ _OPTIONS: Final = (
         help="The proxy behind ours, http://USER:PASSWORD@HOST:PORT, or none. Default: the one in use now.",
     ),
     click.option(
+        "--tunnel/--no-tunnel",
+        default=True,
+        show_default=True,
+        help="Let calls pass unread that would fail, for 10 minutes after a program refused our certificate.",
+    ),
+    click.option(
         "--set",
         "extra",
         multiple=True,
@@ -88,6 +94,7 @@ class RecordingOptions:
     users: str
     synchronous: str
     upstream: str | None
+    tunnel: bool
     extra: tuple[str, ...]
     names: Path | None
     strict: bool
@@ -129,6 +136,7 @@ class RecordingOptions:
             enforce=self.enforce,
             users=self.users,
             synchronous=self.synchronous,
+            tunnel=self.tunnel,
             extra=self.extra,
             route=route or Route(upstream=self.read_upstream()),
             page=page,

@@ -46,6 +46,7 @@ _RESERVED: Final = {
     "mfa_audit_validate": "use --validate",
     "mfa_audit_enforce": "use --enforce",
     "mfa_audit_users": "use --users",
+    "mfa_audit_tunnel": "use --no-tunnel",
     "mfa_audit_synchronous": "use --synchronous",
     "dumper_default_contentview": _SILENT,
     "dumper_filter": _SILENT,
@@ -71,6 +72,7 @@ class ProxySettings:
     enforce: bool = False
     users: str = "name"
     synchronous: str = "normal"
+    tunnel: bool = True
     extra: tuple[str, ...] = field(default=())
     route: Route = field(default_factory=Route)
     page: bool = False
@@ -220,6 +222,7 @@ def _configure(settings: ProxySettings, addon: PartnerCenterMfa, page: LivePage 
             mfa_audit_enforce=settings.enforce,
             mfa_audit_users=settings.users,
             mfa_audit_synchronous=settings.synchronous,
+            mfa_audit_tunnel=settings.tunnel,
             mfa_audit_db=str(settings.database),
         )
         addon.open()

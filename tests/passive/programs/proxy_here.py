@@ -1,4 +1,4 @@
-"""`mfa-audit` with names of hosts that lead to this machine. Arguments: {"HOST:PORT": PORT, …} as JSON, then its own."""
+"""`mfa-audit` with names of hosts that lead to this machine. Arguments: {"HOST:PORT": PORT} as JSON, then its own."""
 
 import json
 import socket

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,8 @@ from mfa_audit.exchanges.exchange import is_api_host
 from mfa_audit.machine.authorities import Authority
 from mfa_audit.proxy.passing.bodies_passing import PassingBody
 
+logger = logging.getLogger("mfa_audit")
+
 # Interception ends this long before the authority does, or with a twentieth of its time left: clients' clocks differ.
 _AUTHORITY_MARGIN: Final = timedelta(hours=1)
 # Seconds that a hello waits, at most, for the name of its program.
@@ -31,6 +34,7 @@ class Passing:
         self._recording = recording
         self._hosts = tuple(hosts)
         self._refusals = Refusals()
+        self._said_ended = False
         left = authority.expires - datetime.now(UTC)
         self._ends = authority.expires - min(_AUTHORITY_MARGIN, left / 20)
 
@@ -58,6 +62,7 @@ class Passing:
         reason = None
         if datetime.now(UTC) >= self._ends:
             reason = AUTHORITY_ENDED
+            self._say_ended()
         elif data.client_hello.sni and not is_api_host(data.client_hello.sni, self._hosts):
             reason = OTHER_NAME  # our authority's constraints exclude it
         elif ctx.options.mfa_audit_tunnel and not ctx.options.mfa_audit_enforce:
@@ -83,4 +88,12 @@ class Passing:
                 lambda found: self._refusals.note(
                     None if found.cancelled() or found.exception() else found.result(), time.monotonic()
                 )
+            )
+
+    def _say_ended(self) -> None:
+        if not self._said_ended:
+            self._said_ended = True
+            logger.warning(
+                "The proxy's certificate authority is at its end: calls pass unread from now on. "
+                "Stop mfa-audit and start it again, and let your tools trust the new one."
             )

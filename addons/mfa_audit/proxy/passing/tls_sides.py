@@ -15,7 +15,7 @@ from mitmproxy.proxy import context, events
 from mitmproxy.proxy.layer import CommandGenerator
 from mitmproxy.proxy.layers.http._upstream_proxy import HttpUpstreamProxy
 from mitmproxy.proxy.layers.tcp import TCPLayer
-from mitmproxy.proxy.layers.tls import ClientTLSLayer, ServerTLSLayer, TlsFailedClientHook, TLSLayer
+from mitmproxy.proxy.layers.tls import ClientTLSLayer, TlsFailedClientHook, TLSLayer
 from mitmproxy.proxy.tunnel import LayerStack
 from mitmproxy.tls import TlsData
 from OpenSSL import SSL
@@ -78,7 +78,10 @@ def start_server_tls(original: Any, self: Any) -> CommandGenerator[str | None]:
 
 @replaces(ClientTLSLayer, "receive_handshake_data")
 def receive_hello(original: Any, self: Any, data: bytes) -> CommandGenerator[tuple[bool, str | None]]:
-    """The hello goes on unread over a new connection, as mitmproxy does for hosts that it is to ignore."""
+    """The hello goes on unread over a new connection, as mitmproxy does for hosts that it is to ignore.
+
+    The layer around this one keeps the failed connection, and with it what is still heard of its end.
+    """
     try:
         result: tuple[bool, str | None] = yield from original(self, data)
         return result
@@ -90,9 +93,6 @@ def receive_hello(original: Any, self: Any, data: bytes) -> CommandGenerator[tup
     self.conn = self.tunnel_connection = connection.Client(
         peername=("ignore-conn", 0), sockname=("ignore-conn", 0)
     )
-    outer = self.context.layers[self.context.layers.index(self) - 1]
-    if isinstance(outer, ServerTLSLayer):
-        outer.conn = outer.tunnel_connection = connection.Server(address=None)
     stack = LayerStack()
     if failed.via:
         stack /= HttpUpstreamProxy.make(self.context, True)
