@@ -50,6 +50,9 @@ SITUATIONS: Final[dict[str, Situation]] = {
     "expect-continue": Situation("Expect: 100-continue, granted", (EXPECTING, EXPECTING), "1"),
     "expect-refused": Situation("Expect: 100-continue, refused", (EXPECTING,), "1"),
     "early-refusal": Situation("401 and close during an upload of 900 kB", (("POST", UPLOAD, 0.0, {}),) * 3),
+    "early-reset": Situation(
+        "401 and reset during an upload of 900 kB", (("POST", UPLOAD, 0.0, {}),) * 3, "1"
+    ),
     "events": Situation("server-sent events", (GET,)),
     "slow-refusal": Situation("401 whose body comes slowly", (GET,)),
     "until-close": Situation("answer that ends with the connection", (GET, GET), "1"),

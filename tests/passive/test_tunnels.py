@@ -255,3 +255,21 @@ def _leading_to(port: int, ask: object) -> object:
         return await ask(*place, **named)  # type: ignore[operator]
 
     return look_up
+
+
+def test_one_failed_connection_fails_one_call(tmp_path: Path, server: ToldServer, issuer: Issuer) -> None:
+    """A client that keeps its HTTP/2 connection to us is served again as soon as the server is back."""
+    httpx = pytest.importorskip("httpx")
+    proxy = Started(tmp_path, server, issuer)
+    url = f"https://{HOST}/closed-between/0"
+    try:
+        trust = ssl.create_default_context(cafile=proxy.ours)
+        with httpx.Client(http2=True, proxy=proxy.url, verify=trust, timeout=20) as client:
+            assert 200 == client.get(url).status_code
+            time.sleep(0.3)  # the server closes its connection
+            server.__exit__()
+            assert 502 == client.get(url).status_code
+            with ToldServer(issuer.server(HOST), server.port):
+                assert 200 == client.get(url).status_code
+    finally:
+        proxy.running.stop()

@@ -47,7 +47,8 @@ class Request:
 class ToldServer:
     """Runs from `with` to the end of the block. `processed` counts what it looked at, by run, method and situation."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, port: int = 0) -> None:
+        self.port = port
         self._context = context
         self._context.set_alpn_protocols(["h2", "http/1.1"])
         self.processed: Counter[tuple[str, str, str]] = Counter()
@@ -55,7 +56,7 @@ class ToldServer:
         self.connections: Counter[str] = Counter()
 
     def __enter__(self) -> ToldServer:
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
+        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=200)
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
         return self

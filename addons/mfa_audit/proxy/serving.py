@@ -27,7 +27,7 @@ from mfa_audit.proxy.live_page_addon import LivePage, Read
 from mfa_audit.proxy.passing import passing
 from mfa_audit.proxy.passing.connecting import IDLE_SECONDS, keep_alive
 from mfa_audit.proxy.passing.passing_addon import Passing
-from mfa_audit.proxy.upstream import Route
+from mfa_audit.proxy.upstream import Route, is_loopback
 from mfa_audit.store.recorder import Recorder
 
 DEFAULT_HOST: Final = "127.0.0.1"
@@ -175,6 +175,7 @@ async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIte
         await _wait_until_ready(machine, running, log, settings)
         address = machine.addons.get("proxyserver").listen_addrs()[0]
         logging.getLogger().removeHandler(log)
+        _check_listeners(machine)
         keep_alive(machine.addons.get("proxyserver"))
         assert addon.recorder is not None  # noqa: S101 - configuring opened it, or raised
         yield Proxy(address[0], address[1], addon.recorder, page)
@@ -290,6 +291,20 @@ async def _wait_until_ready(
             "--listen HOST:PORT, or end that program."
         )
     raise AuditError(line(trouble, 1_000))
+
+
+def _check_listeners(machine: _Master) -> None:
+    """Raise AuditError when others than this machine reach the proxy without a password, whatever opened it."""
+    open_to_all = [
+        f"{address[0]}:{address[1]}"
+        for address in machine.addons.get("proxyserver").listen_addrs()
+        if not is_loopback(address[0])
+    ]
+    if open_to_all and not machine.options.proxyauth:
+        raise AuditError(
+            f"others than this machine would reach the proxy at {line(', '.join(open_to_all))} without a password: "
+            "add --proxy-auth USER:PASSWORD, or have each --mode listen on 127.0.0.1, as in socks5@127.0.0.1:1080."
+        )
 
 
 async def _stop(machine: _Master, running: asyncio.Task[None]) -> None:
