@@ -107,7 +107,7 @@ def test_a_tunnel(start: Starter, audit: Audit, database: Path, standin: StandIn
 
 
 def test_a_connection_without_a_request(start: Starter, audit: Audit, database: Path, with_mfa: str) -> None:
-    """An unused connection is told, whatever the same program did on another one: only a browser opens some for nothing."""
+    """An unused connection is told, whatever the same program did on another: only a browser opens some for nothing."""
     running, port, authority = start()
     idle = Connection(port, authority)
     time.sleep(0.3)  # by then its program has been looked up
