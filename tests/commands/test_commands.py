@@ -1,8 +1,9 @@
-"""The command line as a whole: what it says and how it ends where the installation or the machine lacks something."""
+"""The command line as a whole: help, unknown commands, completion, the addon's path, and what may be missing."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,10 +11,85 @@ from pathlib import Path
 import pytest
 import pyzipper
 
+from mfa_audit.commands import COMMANDS
 from observed import fill, observe
 from processes import COMMAND, Audit
 
 posix = pytest.mark.skipif(os.name != "posix", reason="a POSIX shell closes the streams")
+
+
+def test_help_groups_the_commands(audit: Audit) -> None:
+    """`mfa-audit --help` and `mfa-audit help` list each command once, in three groups, on one screen."""
+    told = audit.run("--help").stdout
+    assert told == audit.run("help").stdout
+    assert 32 > len(told.splitlines())
+    assert ["Audit:", "Set up:", "Look:"] == [
+        line for line in told.splitlines() if line in ("Audit:", "Set up:", "Look:")
+    ]
+    assert sorted(COMMANDS) == sorted(
+        line.split()[0]
+        for line in told.partition("Audit:")[2].splitlines()
+        if line.startswith("  ") and "Example" not in line
+    )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_explains_itself(audit: Audit, name: str) -> None:
+    """`mfa-audit help COMMAND` is `mfa-audit COMMAND --help`, with an example."""
+    told = audit.run("help", name).stdout
+    assert told == audit.run(name, "--help").stdout
+    assert told.startswith(f"Usage: mfa-audit {name} ")
+    assert "Example" in told
+
+
+@pytest.mark.parametrize("words", [("reprot",), ("help", "reprot")])
+def test_an_unknown_command_gets_a_suggestion(audit: Audit, words: tuple[str, ...]) -> None:
+    """A slip of the finger is one sentence with the command that was likely meant, exit 2."""
+    done = audit.run(*words)
+    assert 2 == done.returncode
+    assert "No such command 'reprot'. Did you mean 'report'?" in done.stderr
+    assert "`mfa-audit --help` lists the commands." in audit.run("xyzzy").stderr
+
+
+def test_a_shell_completes(audit: Audit) -> None:
+    """click's completion answers a shell, with exit 0."""
+    asked = {"_MFA_AUDIT_COMPLETE": "bash_complete", "COMP_WORDS": "mfa-audit re", "COMP_CWORD": "1"}
+    done = audit.run(**asked)
+    assert (0, "plain,report\n") == (done.returncode, done.stdout)
+
+
+def test_addon_prints_a_path_that_mitmdump_loads(audit: Audit) -> None:
+    """`mfa-audit addon` prints only the path of a file that makes the addon."""
+    path = Path(audit.run("addon", "--quiet").stdout.strip())
+    code = "import runpy, sys; print(type(runpy.run_path(sys.argv[1])['addons'][0]).__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "PartnerCenterMfa" == done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("frozen", "told"),
+    [(False, "-m pip install"), (True, "The standalone mitmproxy cannot import packages")],
+)
+def test_a_foreign_mitmdump_says_what_to_install(
+    audit: Audit, tmp_path: Path, *, frozen: bool, told: str
+) -> None:
+    """A mitmdump that has no mfa-audit says one sentence with what to install where, no traceback, and ends with 1."""
+    path = audit.run("addon", "--quiet").stdout.strip()
+    code = (
+        f"import sys; sys.modules['mfa_audit'] = None; from mitmproxy.tools.main import mitmdump\n"
+        f"{'sys.frozen = True' if frozen else ''}\nmitmdump(sys.argv[1:])"
+    )
+    options = ["-p", "0", "--listen-host", "127.0.0.1", "--set", f"confdir={tmp_path}", "-s", path]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *options], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert 1 == done.returncode
+    output = done.stdout + done.stderr
+    assert re.search(r"This mitmproxy cannot load mfa-audit: mfa_audit\S* is missing\.", output)
+    assert told in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ called.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib
 import io
 import os
@@ -21,22 +22,24 @@ from mfa_audit.errors import AuditError
 from mfa_audit.machine.folders import default_database
 from mfa_audit.printable import line
 
-# Command -> (module here, one line for `mfa-audit --help`). The line stands here so that `--help` loads no
-# command's module: mitmproxy alone takes most of a second.
-COMMANDS: Final[dict[str, tuple[str, str]]] = {
-    "demo": ("demo.command", "Show the whole job, offline, with made-up tokens."),
-    "run": ("run", "Run a command through the recording proxy and judge its calls."),
-    "browse": ("browse", "Record a browser of its own, then report."),
-    "proxy": ("proxy", "Record until Ctrl-C, then report."),
-    "import": ("import_", "Audit captures, and what Microsoft saw."),
-    "fetch": ("fetch", "Ask Microsoft for its lists and sign-in logs."),
-    "report": ("report", "Say which tools call Partner Center without MFA."),
-    "check": ("check", "Say Yes or No for one token."),
-    "backup": ("backup", "Copy the database into one file, also while proxies write."),
-    "env": ("env", "Print the lines that send this terminal through the running proxy."),
-    "trust": ("trust", "Let this computer's programs trust the proxy's authority."),
-    "doctor": ("doctor", "Check what a recording needs, and say what to mend."),
-    "untrust": ("untrust", "Take the proxy's authority out of the trust stores again."),
+# Command -> (group, module here, one line for `mfa-audit --help`). The line stands here so that `--help` loads no
+# command's module.
+COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
+    "run": ("Audit", "run", "Run a command through the recording proxy and judge its calls."),
+    "proxy": ("Audit", "proxy", "Record until Ctrl-C, then report."),
+    "browse": ("Audit", "browse", "Record a browser of its own, then report."),
+    "import": ("Audit", "import_", "Audit captures, and what Microsoft saw."),
+    "fetch": ("Audit", "fetch", "Ask Microsoft for its lists and sign-in logs."),
+    "check": ("Audit", "check", "Say Yes or No for one token."),
+    "env": ("Set up", "env", "Print the lines that send this terminal through the running proxy."),
+    "trust": ("Set up", "trust", "Let this computer's programs trust the proxy's authority."),
+    "untrust": ("Set up", "untrust", "Take the proxy's authority out of the trust stores again."),
+    "doctor": ("Set up", "doctor", "Check what a recording needs, and say what to fix."),
+    "addon": ("Set up", "addon_path", "Print the path of the addon for your own mitmproxy."),
+    "report": ("Look", "report", "Say which tools call Partner Center without MFA."),
+    "backup": ("Look", "backup", "Copy the database into one file, also while proxies write."),
+    "demo": ("Look", "demo.command", "Show the whole job, offline, with made-up tokens."),
+    "help": ("Look", "help", "Explain a command."),
 }
 
 EXIT_FAILED: Final = 2
@@ -55,15 +58,29 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"mfa_audit.commands.{COMMANDS[cmd_name][0]}")
+        module = importlib.import_module(f"mfa_audit.commands.{COMMANDS[cmd_name][1]}")
         command: click.Command = module.command
         if not any(option.name == "version" for option in command.params):
             _version_option(command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first argument names; the error for an unknown one says which was likely meant."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            close = difflib.get_close_matches(name.lower(), COMMANDS, n=1)
+            likely = f"Did you mean {close[0]!r}?" if close else "`mfa-audit --help` lists the commands."
+            ctx.fail(f"No such command {line(name, 40)!r}. {likely}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        for group_ in dict.fromkeys(row[0] for row in COMMANDS.values()):
+            with formatter.section(group_):
+                formatter.write_dl(
+                    [(f"{name:<8}", text) for name, (of, _, text) in COMMANDS.items() if of == group_]
+                )
 
 
 @click.group(
@@ -114,7 +131,9 @@ def main() -> None:
     except AuditError as error:
         _say_failure(error)
         code = EXIT_FAILED
-    except (BrokenPipeError, SystemExit):  # click turns the former into the latter, with 1, which is our "no"
+    except (BrokenPipeError, SystemExit) as error:  # click turns the former into the latter, with 1, our "no"
+        if isinstance(error, SystemExit) and error.code in (0, None):
+            raise  # a shell has asked for completions and has them
         # The reader of our stdout has gone (`mfa-audit report | head`): nothing to say and no one to say it
         # to.
         _drop(sys.stdout)
