@@ -46,13 +46,14 @@ def is_open(port: int) -> bool:
 
 
 @contextmanager
-def mitmdump(folder: Path, database: Path, standin: StandIn) -> Iterator[dict[str, int]]:
+def mitmdump(folder: Path, database: Path, standin: StandIn, users: str = "name") -> Iterator[dict[str, int]]:
     """mitmdump with the addon, listening for both modes; yields their ports."""
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
         ports = {"regular": one.getsockname()[1], "reverse": other.getsockname()[1]}
     options = {
         "confdir": folder / "confdir",
         "mfa_audit_db": database,
+        "mfa_audit_users": users,
         "keep_host_header": "true",
         **standin.instead_of(),
     }
@@ -90,4 +91,24 @@ def test_programs_are_told_apart_without_a_tunnel(
     me = getpass.getuser()
     assert [("renew.py", me, "cron", len(WAYS)), ("sync.py", me, "cron", len(WAYS))] == query(
         database, "SELECT program, account, started_by, count(*) FROM calls_in_words GROUP BY 1, 2, 3"
+    )
+
+
+def test_accounts_are_hidden_with_people(
+    tmp_path: Path, database: Path, standin: StandIn, with_mfa: str
+) -> None:
+    """With `none` for users, neither a call nor a connection that could not be read names the program's account."""
+    call = f"GET {API}/v1/customers HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {with_mfa}\r\n\r\n"
+    unread = f"CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}:443\r\n\r\n"
+    (tmp_path / "sync.py").write_text(SCRIPT)
+    with mitmdump(tmp_path, database, standin, "none") as ports:
+        for request in (call, unread):
+            command = [sys.executable, str(tmp_path / "sync.py"), str(ports["regular"]), request]
+            subprocess.run(command, capture_output=True, check=True, timeout=60)
+    [(account,)] = query(database, "SELECT DISTINCT account FROM programs WHERE name = 'sync.py'")
+    assert account.startswith("user-")
+    assert [(1, 1)] == query(
+        database,
+        "SELECT (SELECT count(*) FROM calls WHERE program_id > 1),"
+        " (SELECT count(*) FROM not_audited WHERE program_id > 1)",
     )

@@ -17,6 +17,7 @@ import pytest
 
 from mfa_audit.commands.demo.sample_tokens import make_user_token
 from mfa_audit.exchanges.exchange import Exchange, Secret
+from mfa_audit.formats import FORMATS
 from mfa_audit.judging.observations import Judge
 from mfa_audit.store.recorder import Recorder
 from mfa_audit.store.sessions import Session
@@ -70,13 +71,15 @@ def test_the_period_chooses_the_calls(audit: Audit, database: Path) -> None:
 
 
 def test_a_failing_tool_that_went_quiet_is_listed(audit: Audit, database: Path) -> None:
-    """A tool that failed before the period and was not seen since is named, without making the answer no."""
+    """A tool that failed before the period and was not seen since is named; the answer is no yes until it retires."""
     record(database, "pwd", "mfa")
     record(database, "pwd", at=time.time() - 40 * 86400, agent="monthly/1.0")
     done = audit.run("report", "--db", database, "--format", "json")
     report = json.loads(done.stdout)
-    assert ("yes", 0) == (report["answer"], done.returncode)
+    assert ("unclear", 3) == (report["answer"], done.returncode)
     assert ["monthly"] == [tool["name"] for tool in report["quiet"]]
+    assert any("monthly" in sentence for sentence in report["answer_because"])
+    assert 0 == audit.run("report", "--db", database, "--retired", "Monthly").returncode
 
 
 def test_a_checkout_reports_without_being_installed(audit: Audit, database: Path, tmp_path: Path) -> None:
@@ -279,3 +282,21 @@ def test_a_format_that_the_file_name_contradicts_is_refused(
     right = tmp_path / "r.txt"
     assert 0 == audit.run("report", "--db", database, "--format", "json", "--output", right).returncode
     assert "yes" == json.loads(right.read_text("utf-8"))["answer"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_people_are_pseudonyms_where_a_report_travels(audit: Audit, database: Path, name: str) -> None:
+    """A format that travels names nobody unless --users says so; any other names the user."""
+    record(database, "pwd")
+    options = ("--db", database, "--format", name)
+    assert ("dana@contoso.example" in audit.run("report", *options).stdout) is not FORMATS[name].travels
+    assert "dana@contoso.example" in audit.run("report", *options, "--users", "name").stdout
+    assert "dana" not in audit.run("report", *options, "--users", "none").stdout
+
+
+def test_the_docs_list_the_formats() -> None:
+    """docs/reports.md has a row for each format with the endings that choose it."""
+    text = (Path(__file__).parents[2] / "docs" / "reports.md").read_text("utf-8")
+    for name, row in FORMATS.items():
+        endings = ", ".join(f"`{ending}`" for ending in row.endings) or "anything else"
+        assert f"| `{name}` | {endings} |" in text

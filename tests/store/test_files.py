@@ -112,7 +112,7 @@ def test_an_older_file_is_migrated_with_a_backup(database: Path, monkeypatch: py
     monkeypatch.setattr(migrations, "migrations", newer)
     version = schema.VERSION + 1
     monkeypatch.setattr(schema, "VERSION", version)
-    assert 2 == sum(use.use.requests for use in read_ledger(database).uses)
+    assert 2 == sum(use.stretch.counts.calls for use in read_ledger(database).uses)
     assert names_in(database.parent) == ["audit.db"]
 
     fill(database, [observe()])

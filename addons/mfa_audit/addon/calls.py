@@ -2,7 +2,7 @@
 
 Who calls, and what for, is taken from the first look at a request (`requestheaders`): other addons may reroute or
 rewrite it later. A call is recorded where its answer's first byte leaves (`responseheaders`), so that what a
-client has seen answered is on disk; only a small 401 waits for its body, which says whether MFA was the cause.
+client has seen answered is on disk; only a small 401 or 403 waits for its body, which says whether MFA was the cause.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mitmproxy import connection, ctx, http
 
 from mfa_audit.addon.connections import Blindness
 from mfa_audit.addon.options import TESTS
-from mfa_audit.exchanges.bodies import BODY_LIMIT
+from mfa_audit.exchanges.bodies import BODY_LIMIT, REFUSING
 from mfa_audit.exchanges.exchange import Program, Secret
 from mfa_audit.exchanges.maker import (
     NO_ANSWER,
@@ -98,7 +98,7 @@ class Calls:
         asked = self._asked.get(flow.id)
         if asked is None or flow.response is None:
             return None
-        if flow.response.status_code == 401 and _is_small(flow.response):
+        if flow.response.status_code in REFUSING and _is_small(flow.response):
             # The body may never come (a stall, a client that hangs up, our own end): the head says enough.
             self._asked[flow.id] = asked._replace(head=flow.response)
             return None
@@ -149,7 +149,7 @@ class Calls:
         )
 
     def _add_tests(self, request: http.Request, authorization: tuple[Secret, ...]) -> bool:
-        """Add what --validate and --enforce ask for to a call with a user token; whether any was added."""
+        """Add what --validate and --enforce ask for, unless the token is an app's own; whether any was added."""
         added = False
         for option, (header, value, methods) in TESTS.items():
             if (
@@ -157,7 +157,7 @@ class Calls:
                 and getattr(ctx.options, option)
                 and (methods is None or request.method in methods)
                 and header not in request.headers
-                and self._judge.is_user_token(authorization)
+                and self._judge.may_be_user_token(authorization)
             ):
                 request.headers[header] = value
                 added = True
@@ -183,7 +183,7 @@ def _read_fields(headers: http.Headers) -> Fields:
 def _read_answer(response: http.Response | None) -> Answer:
     if response is None:
         return NO_ANSWER
-    body = response.data.content if response.status_code == 401 else None
+    body = response.data.content if response.status_code in REFUSING else None
     return Answer(
         response.status_code,
         response.data.reason.decode("latin-1"),

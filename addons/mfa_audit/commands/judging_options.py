@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ from mfa_audit.formats import FORMATS
 from mfa_audit.judging.clients import Names, parse_names
 from mfa_audit.judging.people import Mode
 from mfa_audit.machine.people_key import people_for
-from mfa_audit.reports.summary import Settings
+from mfa_audit.reports.settings import Settings
 
 names_option = click.option(
     "--names",
@@ -21,6 +22,12 @@ names_option = click.option(
 strict_option = click.option(
     "--strict", is_flag=True, help="Any call without MFA in the period counts, also of a tool mended since."
 )
+retired_option = click.option(
+    "--retired",
+    multiple=True,
+    metavar="NAME",
+    help="A program, tool or app id that will not run again, though it failed when last seen. Repeatable.",
+)
 users_option = click.option(
     "--users",
     type=click.Choice([mode.value for mode in Mode]),
@@ -29,10 +36,17 @@ users_option = click.option(
 )
 
 
-def read_settings(names: Path | None, users: str | None, strict: bool, format_: str = "table") -> Settings:
+def read_settings(
+    names: Path | None, users: str | None, strict: bool, format_: str = "table", retired: Sequence[str] = ()
+) -> Settings:
     """The settings that these options ask for. Raises AuditError."""
     mode = Mode(users) if users else Mode.PSEUDONYM if FORMATS[format_].travels else Mode.NAME
-    return Settings(names=read_names(names), people=people_for(mode), strict=strict)
+    return Settings(
+        names=read_names(names),
+        people=people_for(mode),
+        strict=strict,
+        retired=frozenset(name.strip().lower() for name in retired),
+    )
 
 
 def read_names(path: Path | None) -> Names | None:

@@ -11,7 +11,13 @@ from click.core import ParameterSource
 
 from mfa_audit.commands import database_option, quiet_option
 from mfa_audit.commands.exits import exit_code_of, fail_on_option
-from mfa_audit.commands.judging_options import names_option, read_settings, strict_option, users_option
+from mfa_audit.commands.judging_options import (
+    names_option,
+    read_settings,
+    retired_option,
+    strict_option,
+    users_option,
+)
 from mfa_audit.commands.output import open_in_browser, write_file
 from mfa_audit.commands.terminal import print_report, say, write_data
 from mfa_audit.formats import FORMATS, format_of, render
@@ -40,6 +46,7 @@ from mfa_audit.reports.periods import DEFAULT_SINCE, read_period
 @names_option
 @users_option
 @strict_option
+@retired_option
 @quiet_option
 @click.argument(
     "more_databases", metavar="[DB]...", nargs=-1, type=click.Path(path_type=Path, dir_okay=False)
@@ -55,6 +62,7 @@ def command(
     names: Path | None,
     users: str | None,
     strict: bool,
+    retired: tuple[str, ...],
     quiet: bool,
     more_databases: tuple[Path, ...],
 ) -> int:
@@ -70,7 +78,7 @@ def command(
     if more_databases and source is ParameterSource.ENVIRONMENT:
         databases = ()  # MFA_AUDIT_DB stands in for a database that is not named
     chosen = (*databases, *more_databases) or (default_database(),)
-    report = report_on(chosen, period, read_settings(names, users, strict, format_))
+    report = report_on(chosen, period, read_settings(names, users, strict, format_, retired))
     if open_:
         open_in_browser(render("html", report), quiet=quiet)
     elif output is not None:

@@ -56,7 +56,29 @@ _INTERPRETERS: Final = frozenset(
     )
     for name in names.split()
 )
-_SHARED: Final = frozenset(
+_BROWSERS: Final = frozenset(
+    [
+        "chrome",
+        "google-chrome",
+        "chromium",
+        "chromium-browser",
+        "headless_shell",
+        "msedge",
+        "microsoft-edge",
+        "msedgewebview2",
+        "firefox",
+        "firefox-esr",
+        "firefox-bin",
+        "safari",
+        "com.apple.webkit.networking",
+        "brave",
+        "brave-browser",
+        "opera",
+        "vivaldi",
+        "iexplore",
+    ]
+)
+_SHARED: Final = _BROWSERS | frozenset(
     name
     for names in (
         # What runs other people's code: application servers, test runners, notebooks, editors, schedulers' hosts.
@@ -65,9 +87,6 @@ _SHARED: Final = frozenset(
         "tomcat supervisord pm2 npm npx yarn uv pipx code devenv rider64 idea64 azuredatastudio ssms "
         "excel msaccess winword pbidesktop powerbi microsoft.mashup.container "
         "microsoft.mashup.container.netfx45 microsoft.mashup.container.loader",
-        # Browsers.
-        "chrome google-chrome chromium chromium-browser msedge microsoft-edge msedgewebview2 firefox "
-        "firefox-bin safari com.apple.webkit.networking brave brave-browser opera vivaldi iexplore",
         # Clients for whatever one types.
         "curl wget wget2 aria2c http https xh hurl az azure.cli postman newman insomnia bruno "
         "bitsadmin certutil openssl",
@@ -120,6 +139,14 @@ def is_specific(name: str) -> bool:
     if bare & _SHARED or {stem.rstrip("0123456789.-") for stem in bare} & _INTERPRETERS:
         return False
     return all(re.search(r"[^\W\d_]", stem) for stem in bare)
+
+
+def is_browser(program: str | None, user_agent: str | None) -> bool:
+    """Whether this is a browser, by its program's name, else by its User-Agent."""
+    if program is not None:
+        return program.strip().lower().removesuffix(".exe") in _BROWSERS
+    product = product_of(user_agent)
+    return product is not None and product.name in _BROWSER_PRODUCTS
 
 
 class Product(NamedTuple):
@@ -177,6 +204,9 @@ _MARKS: Final = tuple(
         (r"^Mozilla/", "Browser", True),
     )
 )
+
+
+_BROWSER_PRODUCTS: Final = frozenset({"Microsoft Edge", "Firefox", "Opera", "Chrome", "Safari", "Browser"})
 
 
 def product_of(user_agent: str | None) -> Product | None:

@@ -100,8 +100,7 @@ class People:
         return None if self.mode is Mode.NONE else self.alias(value)
 
     def label(self, user: User | None, number: int | None = None) -> str:
-        """What to show for a stored user, by this choice; `number` is the store's own for him, used with
-        `none`."""
+        """What to show for a stored user, by this choice; `number` is used where no name may be shown."""
         if user is None:
             return "no user"
         if self.mode is Mode.NONE:
