@@ -67,7 +67,7 @@ def test_what_a_dead_recorder_left_is_in_the_report(database: Path) -> None:
     assert [("(not known)",), ("late.py",), ("old.py",)] == files.read(
         database, lambda connection: connection.execute(programs).fetchall()
     )
-    assert 1 == sum(row.connections for row in found.not_audited)
+    assert 1 == sum(row.count for row in found.not_audited)
     assert before == snapshot(database.parent)
     copy = database.with_name("copy.db")
     copy_database(database, copy)
@@ -89,6 +89,19 @@ def test_a_report_is_the_same_before_and_after_folding(database: Path) -> None:
         (row.title, row.requests) for row in after.tools
     ]
     assert ["audit.db"] == [path.name for path in database.parent.iterdir()]
+
+
+def test_several_databases_with_journals_are_one(database: Path, tmp_path: Path) -> None:
+    """Calls in the journals of several databases count once, in any order, beside those of an earlier copy."""
+    fill(database, [observe() for _ in range(3)])
+    leave(database, 4, how="stopped")
+    other = tmp_path / "other.db"
+    fill(other, [observe() for _ in range(2)])
+    leave(other, 6, how="stopped")
+    earlier = tmp_path / "earlier.db"
+    copy_database(database, earlier)
+    for order in ((database, other, earlier), (earlier, other, database), (other, database, earlier)):
+        assert 15 == report(*order).totals.requests
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="mounting needs root")
