@@ -322,11 +322,15 @@ def test_what_microsoft_does_not_say_is_not_without_mfa(audit: Audit, database: 
     assert "1 call with MFA, 1 of which Microsoft does not say" in screen
 
 
-def test_what_failed_before_microsofts_newest_week_was_mended(
+def test_an_application_is_mended_by_later_days_of_its_own(
     audit: Audit, database: Path, report: Report
 ) -> None:
-    """Newer lists without a failure are the state of today."""
-    import_rows(audit, database, [adoption(5, 7, days_ago=9), adoption(7, 7)])
+    """Two later days with MFA only mend an application; one does not, and silence never does."""
+    import_rows(audit, database, [adoption(0, 4_000, days_ago=12)])
+    assert "no" == report()[1]["answer"]
+    import_rows(audit, database, [adoption(7, 7, days_ago=2)])
+    assert "no" == report()[1]["answer"]
+    import_rows(audit, database, [adoption(7, 7)])
     _, found = report()
     assert "unclear" == found["answer"]
     assert [False] == [one["failing"] for one in found["microsoft"]["applications"]]

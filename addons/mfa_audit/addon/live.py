@@ -22,7 +22,7 @@ from mfa_audit.errors import AuditError
 from mfa_audit.exchanges.exchange import Program, check_hosts, is_api_host
 from mfa_audit.judging.clients import client_of
 from mfa_audit.judging.observations import Judge
-from mfa_audit.judging.people import Mode
+from mfa_audit.judging.people import NAMES, Mode
 from mfa_audit.machine.folders import default_database
 from mfa_audit.machine.loopback import is_loopback
 from mfa_audit.machine.people_key import people_for
@@ -63,10 +63,11 @@ class PartnerCenterMfa:
         self.recorder: Recorder | None = None
         self.failures = 0
         self._settings: tuple[object, ...] = ()
+        self._people = NAMES
         self._further: tuple[str, ...] = ()
         self._programs = Programs()
         self._blindness = Blindness(self._note_not_audited)
-        self._calls = Calls(self._blindness, self._fail)
+        self._calls = Calls(self._blindness, self._find_program, self._fail)
         self._said_captures = False
 
     # -- life -------------------------------------------------------------------------------------------------
@@ -112,6 +113,7 @@ class PartnerCenterMfa:
         if self.recorder is not None:
             self.recorder.close()
         self.recorder = recorder
+        self._people = people
         self._calls.record_with(recorder, Judge(people))
         self._settings = tuple(getattr(options, name) for name in RECORDING_OPTIONS)
 
@@ -210,18 +212,19 @@ class PartnerCenterMfa:
         self._blindness.close(client.id)
 
     def _find_program(self, client: connection.Client) -> asyncio.Future[Program | None]:
-        address, port = client.peername[:2]
-        if not is_loopback(address):
+        theirs, ours = client.peername[:2], client.sockname[:2]
+        if not (is_loopback(theirs[0]) or theirs[0] == ours[0]):
             unknown: asyncio.Future[Program | None] = asyncio.get_running_loop().create_future()
             unknown.set_result(None)
             return unknown
-        return asyncio.ensure_future(self._programs.find(port, client.sockname[1]))
+        return asyncio.ensure_future(self._programs.find(theirs, ours))
 
     def _note_not_audited(
         self, host: str, user_agent: str | None, program: Program | None, reason: str
     ) -> None:
         if self.recorder is not None:
             self.recorder.programs_denied = self._programs.denied
+            program = self._people.program(program)
             self.recorder.note_not_audited(time.time(), host, user_agent, program, reason)
 
     # -- trouble ----------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import Any, Final
 from mfa_audit.captures import entries, netstrings
 from mfa_audit.captures.entries import Answer, Reading, Request, SkipError
 from mfa_audit.captures.streams import Tape
-from mfa_audit.exchanges.bodies import BODY_LIMIT
+from mfa_audit.exchanges.bodies import BODY_LIMIT, REFUSING
 from mfa_audit.exchanges.exchange import Exchange
 
 # mitmproxy's FLOW_FORMAT_VERSION since 10.1, which the short way knows; a test compares.
@@ -163,7 +163,7 @@ def _make_answer(
 ) -> Answer:
     if not isinstance(status, int) or not 100 <= status <= 999:
         return Answer(None, phrase, fields)
-    body = content() if status == 401 else None
+    body = content() if status in REFUSING else None
     return Answer(status, phrase, fields, body[:BODY_LIMIT] if isinstance(body, bytes) else None)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from mfa_audit.captures import entries
 from mfa_audit.captures.entries import Answer, Reading, Request
 from mfa_audit.captures.json_texts import BrokenError, JsonText
-from mfa_audit.exchanges.bodies import BODY_LIMIT
+from mfa_audit.exchanges.bodies import BODY_LIMIT, REFUSING
 from mfa_audit.exchanges.exchange import Exchange
 
 # Gives the first 64 KiB of a body that Playwright put beside its `har.har`, or None.
@@ -116,7 +116,7 @@ class Har:
             status=status,
             reason_phrase=phrase if isinstance(phrase, str) else "",
             fields=_read_fields(response.get("headers")),
-            body=self._read_body(response.get("content")) if status == 401 else None,
+            body=self._read_body(response.get("content")) if status in REFUSING else None,
             unpacked=True,
         )
 

@@ -106,6 +106,8 @@ class _Counting:
         except AuditError as error:
             # A trap inside a capture: what came before it is kept.
             self._done.trouble = str(error)
+        except ImportError:
+            raise  # a package is missing: no file's fault
         except Exception as error:  # a reader's bug costs the rest of this file, and no other
             self._done.trouble = describe_failure(error)
 
@@ -186,6 +188,8 @@ def import_rows(
                 store()
     except AuditError as error:
         done.trouble = str(error)
+    except ImportError:
+        raise
     except Exception as error:
         done.trouble = describe_failure(error)
     store()

@@ -114,7 +114,11 @@ def _read_answer(archive: Archive, name: str) -> Answer:
         if match is None:
             return Answer()
         status = int(match[1])
-        body = (rest + file.read(bodies.BODY_LIMIT))[: 2 * bodies.BODY_LIMIT] if status == 401 else None
+        body = (
+            (rest + file.read(bodies.BODY_LIMIT))[: 2 * bodies.BODY_LIMIT]
+            if status in bodies.REFUSING
+            else None
+        )
     return Answer(
         status, entries.decode_text(match[2] or b""), fields, _dechunk(body, fields) if body else None
     )

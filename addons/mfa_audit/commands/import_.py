@@ -84,6 +84,8 @@ def command(
                 _complain(error)
                 failed |= named
                 continue
+            except ImportError:
+                raise  # a package is missing: no file's fault
             except Exception as error:
                 _complain(
                     AuditError(f"{line(str(path or 'standard input'), 120)}: {describe_failure(error)}")

@@ -18,7 +18,7 @@ from mfa_audit.exchanges.exchange import check_hosts
 from mfa_audit.machine import proxies
 from mfa_audit.machine.authorities import Authority
 from mfa_audit.proxy.upstream import Route, Upstream, from_settings, parse
-from mfa_audit.reports.summary import Settings
+from mfa_audit.reports.settings import Settings
 
 if TYPE_CHECKING:
     from mfa_audit.proxy.serving import ProxySettings

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from mfa_audit.exchanges.bodies import BODY_LIMIT, decode
+from mfa_audit.exchanges.bodies import BODY_LIMIT, REFUSING, decode
 from mfa_audit.exchanges.exchange import LONGEST_AUTHORIZATION, Exchange, Program, Secret, is_api_host
 
 # The longest header value that is kept: enough to tell that a token is too long to be read.
@@ -67,7 +67,7 @@ class Request(NamedTuple):
 class Answer(NamedTuple):
     """The answer of one call; no status: no answer came.
 
-    `body` is needed of a 401 only, packed as the fields say or, with `unpacked`, as the server meant it.
+    `body` is needed of a 401 or 403 only, packed as the fields say or, with `unpacked`, as the server meant it.
     """
 
     status: int | None = None
@@ -139,6 +139,7 @@ def make_exchange(
         body=_read_refusal(answer),
         program=program,
         tested=_is_tested(request.fields),
+        own_id=any(name.lower() == "ms-requestid" for name, _ in answer.fields),
         **parts,
     )
 
@@ -183,8 +184,8 @@ def _is_tested(fields: Fields) -> bool:
 
 
 def _read_refusal(answer: Answer) -> bytes | None:
-    """The body of a 401, unpacked and cut; None otherwise."""
-    if answer.status != 401 or answer.body is None:
+    """The body of a refusal, unpacked and cut; None otherwise."""
+    if answer.status not in REFUSING or answer.body is None:
         return None
     if answer.unpacked:
         return answer.body[:BODY_LIMIT]

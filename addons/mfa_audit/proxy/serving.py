@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mitmproxy import addons, exceptions, master, options, version
+from mitmproxy.net import tls
 
 from mfa_audit.addon.live import PartnerCenterMfa
 from mfa_audit.addon.programs import holder_of
@@ -134,6 +135,7 @@ async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIte
     try:
         machine, remarks = _configure(settings, addon, page)
         _mute()
+        _keep_no_tls_secrets()
         running = asyncio.create_task(machine.run())
         await _wait_until_ready(machine, running, log, settings)
         address = machine.addons.get("proxyserver").listen_addrs()[0]
@@ -221,6 +223,13 @@ def _mute() -> None:
     logging.getLogger().setLevel(logging.WARNING)
     # On a stop mitmproxy cancels its open connections, and asyncio of Python 3.11 logs a traceback for each.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+
+
+def _keep_no_tls_secrets() -> None:
+    """Where SSLKEYLOGFILE or MITMPROXY_SSLKEYLOGFILE names a file when mitmproxy is loaded, it appends the secrets of
+    all TLS that it opens to that file, which everybody may read; with them a recording of the network shows tokens.
+    """
+    tls.log_master_secret = None
 
 
 async def _wait_until_ready(
