@@ -49,12 +49,15 @@ PROVES_NOT: Final = (
 # Why a program that reached the proxy could not be read, as the end of a sentence about it.
 _UNREADABLE: Final = {
     "certificate-refused": "refused our certificate",
-    "upstream-tls-failed": "asked for a server whose TLS failed",
+    "upstream-tls-failed": "was passed through unread, because the server's TLS failed",
     "tunnelled": "was passed through unread",
     "no-request": "connected and asked for nothing",
     "unreachable": "could not reach Partner Center through the proxy",
     "proxy-password": "did not give the proxy's password",
     "tls-version": "offered a TLS version that is too old",
+    "refused-before": "was passed through unread, because it had just refused our certificate",
+    "authority-ended": "was passed through unread, because the proxy's certificate authority is at its end",
+    "other-name": "was passed through unread, because it asked for another host by name",
 }
 _LASTING: Final = frozenset({"proxy", "addon"})
 _OFF: Final = {
@@ -269,6 +272,8 @@ def unreadable(row: NotAudited, show: Show = name) -> str:
 _REPAIRS: Final = {
     "upstream-tls-failed": "Run mfa-audit doctor.",
     "tunnelled": "Run mfa-audit doctor.",
+    "authority-ended": "Run mfa-audit doctor.",
+    "other-name": "Run mfa-audit doctor.",
     "no-request": "Start it through mfa-audit run, or run mfa-audit doctor.",
     "unreachable": "Name this network's own proxy with --upstream, or run mfa-audit doctor.",
     "crashed": "Start it again (mfa-audit proxy), and look for the error in its log.",
@@ -280,7 +285,7 @@ _REPAIRS: Final = {
 
 def repair(row: NotAudited | Gap) -> str:
     """What to do about a blind spot or a gap, in one sentence; empty where nothing is to be done."""
-    if isinstance(row, NotAudited) and row.reason == "certificate-refused":
+    if isinstance(row, NotAudited) and row.reason in ("certificate-refused", "refused-before"):
         from mfa_audit.machine.environment.bypasses import (
             mend_refusal,  # loads psutil, which few reports need
         )
