@@ -14,12 +14,13 @@ from observed import fill, observe
 
 ID = "6a2b7b0e-5f0e-4a45-9c1b-2f5c5d6e{:04x}"
 AT = time.time() - 7_200
+TOKEN = {"uti": "one", "iat": int(AT), "nbf": int(AT), "exp": int(AT) + 3_900}
 
 
 def calls(count: int, **parts: object) -> list[Observation]:
     """So many calls with one token, each with a request id of its own."""
     return [
-        observe(AT + number, claims={"uti": "one"}, request_id=ID.format(number), **parts)  # type: ignore[arg-type]
+        observe(AT + number, claims=TOKEN, request_id=ID.format(number), **parts)  # type: ignore[arg-type]
         for number in range(count)
     ]
 
@@ -61,7 +62,7 @@ def test_attempts_under_one_request_id_stay_several(tmp_path: Path) -> None:
     """Clients reuse a request id when they try again: each attempt that was recorded live stands for one."""
     live, capture = tmp_path / "live.db", tmp_path / "capture.db"
     attempts = [
-        observe(AT + number / 10, claims={"uti": "one"}, request_id=ID.format(1)) for number in range(3)
+        observe(AT + number / 10, claims=TOKEN, request_id=ID.format(1)) for number in range(3)
     ]
     fill(live, attempts)
     bring_in(capture, attempts)
@@ -71,7 +72,7 @@ def test_attempts_under_one_request_id_stay_several(tmp_path: Path) -> None:
 def test_calls_without_a_request_id_count_twice_and_the_report_says_so(tmp_path: Path) -> None:
     """Without a request id nothing shows that a live call and an imported one are the same."""
     live, capture = tmp_path / "live.db", tmp_path / "capture.db"
-    seen = [observe(AT, claims={"uti": "one"})]
+    seen = [observe(AT, claims=TOKEN)]
     fill(live, seen)
     bring_in(capture, seen)
     assert {2} == requests(live, capture)

@@ -154,7 +154,11 @@ def answer(report: Report) -> str:
         told = f"{count(len(report.tools) - exempt, 'tool')} {verb} Partner Center with MFA."
         if exempt:
             told += f" {exempt:,} {'is' if exempt == 1 else 'are'} app-only: the rule does not apply."
-    return told if report.answer is Answer.YES else f"{told} But not everything could be seen."
+    if report.answer is Answer.YES:
+        return told
+    if report.quiet:
+        return f"{told} But {count(len(report.quiet), 'tool')} failed when last seen, before this period."
+    return f"{told} But not everything could be seen."
 
 
 def microsoft_failing(report: Report) -> int:
