@@ -59,7 +59,8 @@ def _lines(report: Report) -> Iterator[str]:
     if report.recording.gaps:
         yield from ("", f"## {words.GAP}", "")
         yield from (
-            f"- {words.gap(row, report.generated_at, markdown_code)}" for row in report.recording.gaps
+            f"- {words.gap(row, report.generated_at, markdown_code)}. {words.repair(row)}".rstrip()
+            for row in report.recording.gaps
         )
     yield from ("", "## What this does not prove", "")
     yield from (f"- {text}" for text in words.PROVES_NOT)

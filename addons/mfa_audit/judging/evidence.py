@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache, partial
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeGuard
 
 from mfa_audit.judging.counts import Counts
 from mfa_audit.judging.reasons import DECIDED_BY_SERVER, Verdict, order, verdict_of, worst
@@ -343,8 +343,7 @@ class Rule:
         return min(self.longest_wait, _longest_pause(days) + self.margin)
 
 
-def _lasting(issued: _Issued | None, rule: Rule) -> bool:
-    """Whether good tokens were issued long enough apart to show a lasting change."""
+def _lasting(issued: _Issued | None, rule: Rule) -> TypeGuard[_Issued]:
     return issued is not None and issued.last - issued.first >= rule.lasting
 
 
@@ -397,17 +396,16 @@ def _wait_for_schedule(case: _Case, rule: Rule) -> float | None:
 
 def _wait_for_rhythm(case: _Case, rule: Rule) -> float | None:
     """b. In watched time the bad calls have not come back, when by their rhythm at each hour of the day they would."""
-    issued = case.issued
-    if issued is None or not _lasting(issued, rule) or not all(holds(case, rule) for holds in rule.by_rhythm):
+    if not _lasting(case.issued, rule) or not all(holds(case, rule) for holds in rule.by_rhythm):
         return None
-    return _still(case, rule, max(rule.wait_of(case.bad_near(hour)) for hour in case.bad_days), issued.last)
+    return _still(
+        case, rule, max(rule.wait_of(case.bad_near(hour)) for hour in case.bad_days), case.issued.last
+    )
 
 
 def _wait_for_silence(case: _Case, rule: Rule) -> float | None:
     """c. The bad calls are gone for as long as a monthly job may take, while the row lives on."""
-    if case.anybody is None or not _lasting(case.anybody, rule):
-        return None
-    return _still(case, rule, rule.longest_wait, case.anybody.last)
+    return _still(case, rule, rule.longest_wait, case.anybody.last) if _lasting(case.anybody, rule) else None
 
 
 def _still(case: _Case, rule: Rule, wait: float, last_good: float) -> float:
@@ -478,7 +476,7 @@ def weigh(
     )
     # Succession: the fix changed app id or account. In a row that always used one credential at a time, the good
     # calls after its last bad one are those of the credential that took the place of all before it.
-    succeeds = row_last_bad is not None and (not rule.one_at_a_time or _is_one_at_a_time(row))
+    succeeds = row_last_bad is not None and (not rule.one_at_a_time or _one_at_a_time(row))
     after = _Good(one for one in fine if succeeds and one.first > (row_last_bad or 0.0))
     found = {}
     for credential, owned in proofs.items():
@@ -489,11 +487,10 @@ def weigh(
         first_bad = min(one.stretch.first for one in bad)
         last_bad = max(one.stretch.last for one in bad)
         good = _Good(one.stretch for one in owned if one.kind in _FINE)
-        own, taken_over = good.issued(last_bad), after.issued(last_bad)
-        if last_bad == row_last_bad and taken_over is not None:
-            both: _Issued | None = taken_over  # what came after the row's last bad call is in it already
-        else:
-            both = taken_over if own is None else own.plus(taken_over)
+        own, issued = good.issued(last_bad), after.issued(last_bad)
+        # What came after the row's last bad call, also of this credential, is among those that took over.
+        if own is not None and (issued is None or last_bad != row_last_bad):
+            issued = own.plus(issued)
         bad_days: dict[int, set[int]] = {}
         for one in bad:
             for moment in (one.stretch.first, one.stretch.last):
@@ -502,7 +499,7 @@ def weigh(
             bad_days,
             good.is_between(first_bad, last_bad),
             own,
-            both,
+            issued,
             anybody.issued(last_bad),
             (good.days(last_bad), after.days(row_last_bad or 0.0)),
             partial(watched_days, watched, last_bad),
@@ -514,8 +511,7 @@ def weigh(
     return fold(found)
 
 
-def _is_one_at_a_time(row: RowFacts) -> bool:
-    """Whether the row never used two credentials at a time."""
+def _one_at_a_time(row: RowFacts) -> bool:
     spans = sorted(
         (min(one.first for one in stretches), max(one.last for one in stretches))
         for stretches in row.evidence.values()
