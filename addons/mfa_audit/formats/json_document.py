@@ -87,7 +87,7 @@ def _tool(row: ToolRow, now: datetime) -> dict[str, Any]:
         "application": row.application,
         "sdk_versions": list(row.sdk_versions),
         "user_agents": list(row.user_agents),
-        "programs": [] if row.program is None else [row.program],
+        "programs": list(row.programs),
         "verdict": str(row.verdict),
         "reasons": list(row.reasons),
         "requests": row.requests,
@@ -127,6 +127,7 @@ def _tool(row: ToolRow, now: datetime) -> dict[str, Any]:
         "credentials": [_credential(one) for one in row.credentials],
         "account": row.account,
         "started_by": row.started_by,
+        "program": row.program,
     }
 
 

@@ -70,9 +70,9 @@ class ToolRow:
     """One known program on one machine, or what may be several jobs: a tool on one machine or in one capture.
 
     `account` is the one that the program ran under, else the recorder's; `started_by` what started it, where known.
-    `capture` names the file that the calls were imported from, None: recorded live. `name`, `app_id`, `client`,
-    `application` and `user_agents` are what its credentials say, the most used first. `why` has the dates behind the
-    verdict where calls without MFA came.
+    `programs` are the program's names as they came, which may vary from run to run. `capture` names the file that the
+    calls were imported from, None: recorded live. `name`, `app_id`, `client`, `application` and `user_agents` are what
+    its credentials say, the most used first. `why` has the dates behind the verdict where calls without MFA came.
     """
 
     name: str
@@ -80,6 +80,7 @@ class ToolRow:
     client: str | None
     application: str | None
     program: str | None
+    programs: tuple[str, ...]
     account: str | None
     started_by: str | None
     machine: str
