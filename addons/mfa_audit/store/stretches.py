@@ -66,7 +66,7 @@ class HourRow(NamedTuple):
 class Stretches:
     """One pass over the calls of the sessions in `temp.chosen` (id, imported, origin), up to the period's end.
 
-    Times in ms since 1970, None: open; nothing before `floor_ms`, the begin of a day, is looked at. `tokens` is where to
+    Times in ms since 1970, None: open; nothing before `floor_ms`, a whole day, is looked at. `tokens` is where to
     read tokens from, as SQL that calls itself tokens.
     Once per connection. Raises sqlite3.Error.
     """
