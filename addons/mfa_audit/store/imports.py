@@ -23,6 +23,7 @@ from typing import Any, Final, NamedTuple, Self
 from mfa_audit.judging.observations import Observation
 from mfa_audit.judging.tokens import User
 from mfa_audit.store import files
+from mfa_audit.store.folding import fold_left
 from mfa_audit.store.rows import Rows, rejudge
 from mfa_audit.store.sessions import Session, this_account
 from mfa_audit.store.totals import DAY_MS
@@ -85,6 +86,11 @@ class Importer:
         self._connection.execute("PRAGMA wal_autocheckpoint = 1000")
         self._others = 0
         self._transact(lambda: rejudge(self._connection))
+        try:
+            fold_left(self._connection, path)
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise files.unusable(path, error) from None
 
     def __enter__(self) -> Self:
         return self
@@ -117,7 +123,7 @@ class Importer:
                     rows = Rows(self._connection, session.insert(self._connection))
                 if new and rows is not None:
                     rows.forget()  # between two chunks a recorder's retention may have deleted rows
-                    rows.add([seen for seen, _ in new], [key for _, key in new])
+                    rows.add([seen for seen, _ in new], import_keys=[key for _, key in new])
                 added.new += len(new)
 
             self._transact(write)
