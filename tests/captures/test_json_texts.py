@@ -39,7 +39,7 @@ def test_a_broken_value_is_passed(broken: str) -> None:
 
 def test_long_strings_are_cut() -> None:
     """A value that does not fit into the window keeps the beginning of each of its strings."""
-    text = text_of(json.dumps({"a": "x" * 6_000_000, "b": "y"}))
+    text = text_of(json.dumps({"a": "x" * 12_000_000, "b": "y"}))
     assert {"a": "x" * STRING, "b": "y"} == text.value()
 
 
