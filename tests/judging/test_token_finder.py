@@ -73,6 +73,7 @@ def test_pasted_texts(pasted: str, reason: str) -> None:
     [
         f"{TOKEN}\n{OTHER}", f"{TOKEN} {OTHER}", f"{TOKEN}, {OTHER}.", f"Bearer {TOKEN}\nBearer {OTHER}",
         f"{WRAPPED}\n{OTHER}", json.dumps([TOKEN, OTHER]), json.dumps([{"token": TOKEN}, {"token": OTHER}]),
+        f"Authorization: Bearer {TOKEN}, Bearer {OTHER}",
         f"first: {TOKEN}\nsecond: {OTHER}\nfirst again: {TOKEN}",
     ],
 )  # fmt: skip
