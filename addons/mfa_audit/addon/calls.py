@@ -119,6 +119,10 @@ class Calls:
         self._recorder.record(self._observe(asked, answer))
         return None
 
+    def awaits(self, flow_id: str) -> bool:
+        """Whether the call waits for its answer, or for the body of it."""
+        return flow_id in self._asked
+
     def end_all(self) -> None:
         """What was asked will not be answered any more."""
         for asked in self._asked.values():

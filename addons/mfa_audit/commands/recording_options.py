@@ -32,7 +32,9 @@ def _as_click(option: RecorderOption) -> Decorator:
     flag, _, argument = (option.flag or "").partition(" ")
     name, help_ = option.mitmproxy_name, option.help
     if option.type is bool:
-        return click.option(flag, name, is_flag=True, help=help_)
+        return click.option(
+            flag, name, is_flag=True, flag_value=not option.default, default=option.default, help=help_
+        )
     if option.choices:
         return click.option(
             flag,

@@ -49,12 +49,15 @@ PROVES_NOT: Final = (
 # Why a program that reached the proxy could not be read, as the end of a sentence about it.
 _UNREADABLE: Final = {
     "certificate-refused": "refused our certificate",
-    "upstream-tls-failed": "asked for a server whose TLS failed",
+    "upstream-tls-failed": "was passed through unread, because the server's TLS failed",
     "tunnelled": "was passed through unread",
     "no-request": "connected and asked for nothing",
     "unreachable": "could not reach Partner Center through the proxy",
     "proxy-password": "did not give the proxy's password",
     "tls-version": "offered a TLS version that is too old",
+    "refused-before": "was passed through unread, because it had just refused our certificate",
+    "authority-ended": "was passed through unread, because the proxy's certificate authority is at its end",
+    "other-name": "was passed through unread, because it asked for another host by name",
 }
 _LASTING: Final = frozenset({"proxy", "addon"})
 _OFF: Final = {

@@ -21,7 +21,7 @@ from mfa_audit.judging.evidence import (
     fold,
     weigh,
 )
-from mfa_audit.judging.naming import is_specific, stable_program
+from mfa_audit.judging.naming import is_specific, is_unattended, stable_program
 from mfa_audit.judging.people import People
 from mfa_audit.judging.reasons import Verdict, badness
 from mfa_audit.judging.tokens import User
@@ -167,7 +167,7 @@ def judge_row(
         }
     facts = RowFacts(
         evidence,
-        starter_known=group.identity.started_by is not None,
+        starter_known=group.specific and is_unattended(group.identity.started_by),
         specific=group.specific,
         captured=group.identity.capture is not None,
     )
@@ -247,20 +247,18 @@ def _user_rows(
     for use in uses:
         credential = credential_of(use.party, use.user)
         groups.setdefault((credential.tenant, credential.person), []).append(use)
-    rows = {key: _user_row(key, several, standing, label) for key, several in groups.items()}
+    standings: dict[tuple[str | None, str | None], dict[Credential, Standing]] = {}
+    for credential, one in standing.credentials.items():
+        standings.setdefault((credential.tenant, credential.person), {})[credential] = one
+    rows = {key: _user_row(several, standings.get(key, {}), label) for key, several in groups.items()}
     nobody = rows.pop((None, None), None)
     ordered = sorted(rows.values(), key=lambda row: (badness(row.verdict), -row.requests, row.name))
     return tuple(ordered), nobody if rows else None
 
 
 def _user_row(
-    key: tuple[str | None, str | None], uses: Sequence[Use], standing: Standing, label: Callable[[User], str]
+    uses: Sequence[Use], own: Mapping[Credential, Standing], label: Callable[[User], str]
 ) -> UserRow:
-    own = {
-        credential: one
-        for credential, one in standing.credentials.items()
-        if (credential.tenant, credential.person) == key
-    }
     whole = fold(own) if own else _NOBODY
     user = max(uses, key=lambda use: use.stretch.last).user
     return UserRow(
