@@ -69,7 +69,7 @@ def main() -> None:
     answered = lost = 0
     with tempfile.TemporaryDirectory() as folder, StandIn() as standin:
         database = Path(folder) / "audit.db"
-        os.environ["HOME"] = folder  # the authority of this script's own
+        os.environ["MFA_AUDIT_HOME"] = folder  # the authority of this script's own
         tokens = [make_user_token("pwd", "mfa", uti=str(number)) for number in range(20)]
         for number in range(arguments.rounds):
             process, port, authority = start(database, standin)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from mitmproxy import http
 
 from live_flows import play
-from mfa_audit.addon import live
+from mfa_audit.addon import calls, live
 from mfa_audit.addon.live import PartnerCenterMfa
 from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.observations import Judge
@@ -80,7 +80,9 @@ def test_all_of_them_are_in_the_database(addon: PartnerCenterMfa, flow_to: Flows
         b"Bearer": "empty-token",
         b"Bearer \xff\xfe": "malformed",
         b"Bearer " + jwt_of(b"[1]"): "malformed",
-        b"Bearer " + jwt_of(b"[" * 100_000): "malformed",
+        b"Bearer " + jwt_of(b"[" * 40_000): "malformed",
+        b"Bearer " + b"A" * 100_000: "too-long",
+        b"Bearer ${TOKEN}": "not-filled-in",
         b"Basic dXNlcjpwYXNz": "other-scheme",
     }
     for value in odd:
@@ -101,8 +103,8 @@ def test_all_of_them_are_in_the_database(addon: PartnerCenterMfa, flow_to: Flows
     [
         (Judge, "_observe", 1),
         (Judge, "read_token", 1),
-        (PartnerCenterMfa, "_look", 0),
-        (live, "_exchange", 0),
+        (calls.Calls, "ask", 0),
+        (calls, "make_exchange", 0),
         (live.Blindness, "saw_request", 0),
         (live.Recorder, "record", 0),
     ],
@@ -132,6 +134,34 @@ def test_a_bug_costs_no_call(
     assert 1 - stored == sum("ValueError" in one.getMessage() for one in caplog.records)
     text = caplog.text
     assert not [at for at in range(0, len(WHOLE) - 16) if WHOLE[at : at + 16].decode() in text]
+
+
+@pytest.mark.parametrize("ending", ["error", "done"])
+def test_the_head_of_an_unfinished_answer_counts(
+    addon: PartnerCenterMfa, flow_to: Flows, database: Path, without_mfa: str, ending: str
+) -> None:
+    """A 401 whose body never comes is stored with its status, request id and refusal, also when the recorder ends."""
+    assert addon.recorder is not None
+    answer = [
+        (b"WWW-Authenticate", b'Bearer error="MFA required"'),
+        (b"MS-RequestId", b"11111111-2222-4333-8444-555555555555"),
+    ]
+    flow = flow_to(token=without_mfa, status=401, answer=answer)
+    assert flow.response is not None
+    flow.response.data.content = None  # as mitmproxy has it until the whole body has come
+
+    async def go() -> None:
+        addon.requestheaders(flow)
+        assert addon.responseheaders(flow) is None
+        saved = addon.error(flow) if ending == "error" else addon.done()
+        if saved is not None:
+            await saved
+
+    asyncio.run(go())
+    addon.recorder.close()
+    assert [(401, 1, "11111111-2222-4333-8444-555555555555")] == query(
+        database, "SELECT status, blocked, request_id FROM calls_in_words"
+    )
 
 
 def test_a_preflight_is_no_call_and_no_blind_spot(

@@ -18,7 +18,8 @@ from defusedxml.ElementTree import fromstring
 
 import reports_samples as samples
 from mfa_audit.formats import FORMATS, render, words
-from mfa_audit.judging.verdicts import REASONS, Answer, Verdict
+from mfa_audit.judging.reasons import REASONS, Verdict
+from mfa_audit.judging.verdicts import Answer
 from mfa_audit.reports.model import Recording
 
 FORMULA = re.compile(r"[\s]*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")

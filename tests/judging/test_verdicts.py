@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mfa_audit.judging.verdicts import AUDIENCES, REASONS, Caller, Form, Verdict, caller, judge, order
+from mfa_audit.judging.reasons import REASONS, Verdict, order
+from mfa_audit.judging.verdicts import AUDIENCES, Caller, Form, caller, judge
 
 # A busy machine makes drawing and running slow, which says nothing of what is tested.
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

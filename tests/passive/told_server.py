@@ -385,6 +385,7 @@ class Tunnels:
 
     def __init__(self, places: dict[tuple[str, int], int]) -> None:
         self._places = places
+        self.asked: list[str] = []
 
     def __enter__(self) -> Tunnels:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
@@ -408,7 +409,8 @@ class Tunnels:
             head = b""
             while b"\r\n\r\n" not in head:
                 head += client.recv(4096)
-            host, _, port = head.split(b" ")[1].decode().rpartition(":")
+            self.asked.append(head.split(b" ")[1].decode())
+            host, _, port = self.asked[-1].rpartition(":")
             with socket.create_connection(("127.0.0.1", self._places[host, int(port)])) as server:
                 client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
                 back = threading.Thread(target=pump, args=(server, client), daemon=True)

@@ -397,7 +397,7 @@ def test_two_recorders_on_one_file(start: Callable[..., Recorder], database: Pat
     for one in recorders:
         one.close()
     assert 200 == stored(database)
-    assert 200 == sum(use.use.requests for use in read_ledger(database).uses)
+    assert 200 == sum(use.stretch.counts.calls for use in read_ledger(database).uses)
 
 
 def test_sleep_is_noticed(

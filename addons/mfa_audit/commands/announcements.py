@@ -9,7 +9,7 @@ from typing import Final
 from mfa_audit.commands.terminal import say
 from mfa_audit.errors import AuditError
 from mfa_audit.formats.words import VERDICTS
-from mfa_audit.judging.verdicts import REASONS, Verdict
+from mfa_audit.judging.reasons import REASONS, Verdict
 from mfa_audit.machine.environment.bypasses import mend_refusal
 from mfa_audit.printable import line
 from mfa_audit.proxy.live_report import LatestReport
@@ -29,7 +29,7 @@ class Watch:
         """A line for each tool that is new or whose verdict has changed, and for each new blind spot."""
         found = []
         for row in report.tools:
-            key = (row.name, row.app_id, row.program)
+            key = (row.title, row.app_id, row.machine)
             before = self._said.get(key)
             if before is not row.verdict:
                 self._said[key] = row.verdict

@@ -26,7 +26,7 @@ from mfa_audit.doctor.probe import Probe, Step, probe
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges.exchange import API_HOSTS, is_api_host
 from mfa_audit.machine import proxies
-from mfa_audit.machine.folders import authority_folder
+from mfa_audit.machine.folders import authority_folder, user_home
 from mfa_audit.printable import line
 from mfa_audit.proxy.upstream import read_listen
 
@@ -77,7 +77,7 @@ def command(
         authority_folder=authority_folder(),
         proxies=tuple(proxies.find_all()),
         hosts=(*API_HOSTS, *hosts),
-        home=Path.home(),
+        home=user_home(),
     )
     findings = [_run(check, around) for check in CHECKS]
     findings += [_through(host, around) for host in through]
@@ -92,16 +92,18 @@ def command(
 def _run(check: Check, around: Surroundings) -> Finding:
     try:
         return check(around)
+    except ImportError:  # our own installation is broken, which no check is about
+        raise
     except Exception as error:  # one check that fails must not hide the others
         name = check.__name__.removeprefix("check_").replace("_", "-")
         return Finding(name, State.UNKNOWN, f"This could not be looked at ({type(error).__name__}).")
 
 
 def _through(host: str, around: Surroundings) -> Finding:
-    proxies = [proxy for proxy in around.proxies if proxy.kind == proxies.PROXY]
-    if not proxies:
+    running = [proxy for proxy in around.proxies if proxy.kind == proxies.PROXY]
+    if not running:
         raise AuditError("--through needs a running proxy; start one in another terminal: mfa-audit proxy")
-    proxy = proxies[0]
+    proxy = running[0]
     opened = is_api_host(host, (*around.hosts, *proxy.hosts))
     found = probe(host, route_checks.trusting(proxy.authority if opened else None), proxy.url)
     name, shown = f"through {host}", line(host)

@@ -15,7 +15,7 @@ import psutil
 from mfa_audit.addon.programs import holder_of
 from mfa_audit.doctor import Finding, State, Surroundings
 from mfa_audit.errors import AuditError
-from mfa_audit.store.reading import read_sessions
+from mfa_audit.store import files
 
 OLDEST_PYTHON: Final = (3, 11)
 # A million calls need some 200 MB; SQLite needs room beside them for its log.
@@ -104,7 +104,7 @@ def check_database(around: Surroundings) -> Finding:
     if not path.exists():
         return _check_folder(around)
     try:
-        read_sessions(path)
+        files.read(path, lambda connection: None)
     except AuditError as error:
         return Finding(
             "database", State.WRONG, str(error), "Use another file; this one stays as it is.", other
@@ -160,7 +160,9 @@ def check_database_privacy(around: Surroundings) -> Finding:
             State.WRONG,
             f"{path} belongs to another account (number {status.st_uid}), yours is {os.geteuid()}.",
             "Record as that account, or make the file yours.",
-            f"sudo chown {os.geteuid()} {_shell(path)}" if os.geteuid() else f"chown 0 {_shell(path)}",
+            f"sudo chown {os.geteuid()} {around.quote(path)}"
+            if os.geteuid()
+            else f"chown 0 {around.quote(path)}",
         )
     if status.st_mode & 0o077:
         return Finding(
@@ -168,7 +170,7 @@ def check_database_privacy(around: Surroundings) -> Finding:
             State.WRONG,
             f"Other accounts can read {path} (mode {status.st_mode & 0o777:04o}).",
             "Take their rights away.",
-            f"chmod 600 {_shell(path)}",
+            f"chmod 600 {around.quote(path)}",
         )
     return Finding("database-privacy", State.RIGHT, "Only your account can read the database.")
 
@@ -211,9 +213,3 @@ def check_space(around: Surroundings) -> Finding:
             f"Make room there ({SMALLEST_SPACE // 1_000_000} MB at least), or record to another disk with --db.",
         )
     return Finding("space", State.RIGHT, f"{megabytes} are free where the database is.")
-
-
-def _shell(path: Path) -> str:
-    import shlex
-
-    return shlex.quote(str(path))

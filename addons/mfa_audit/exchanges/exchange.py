@@ -7,9 +7,12 @@ type that holds a raw token, and what is kept of it is the Observation that `jud
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, NoReturn
+
+from mfa_audit.errors import AuditError
+from mfa_audit.printable import line
 
 # Where Partner Center's API answers: global and US Government, China (21Vianet), pricing and referrals,
 # pre-production. Read in Microsoft's documentation.
@@ -22,6 +25,10 @@ API_HOSTS: Final = (
 # Any name below this one too, as seen in other people's code.
 API_DOMAIN: Final = "partnercenter.microsoft.com"
 
+# Bytes of the Authorization fields of one call that are read. Entra's tokens stay below 20 kB, and servers refuse
+# far shorter headers. One that is longer is told by its length alone, so captures keep one byte more of a value.
+LONGEST_AUTHORIZATION: Final = 64 * 1024
+
 HOST_NAME: Final = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+"
 )
@@ -31,6 +38,17 @@ def is_api_host(host: str, further: Iterable[str] = ()) -> bool:
     """Whether `host` (a DNS name without port, any letters' case) is one of Partner Center's, or one of `further`."""
     name = host.lower().rstrip(".")
     return name in API_HOSTS or name.endswith("." + API_DOMAIN) or name in further
+
+
+def check_hosts(hosts: Iterable[str]) -> tuple[str, ...]:
+    """Further API hosts as a user names them, in lower case. Raises AuditError for what is no host name."""
+    names = tuple(host.lower().rstrip(".") for host in hosts)
+    for name in names:
+        if not HOST_NAME.fullmatch(name):
+            raise AuditError(
+                f"{line(name)!r} is not a host name such as api.example.com; give it without port and https://."
+            )
+    return names
 
 
 class Secret:
@@ -74,9 +92,10 @@ class Program(NamedTuple):
 class Exchange:
     """One call: who asked for what, with which Authorization, and what the server answered.
 
-    `at` is the start of the request in seconds since 1970 (UTC). `path` has no query string. `status` is
-    None when no answer came. `body` is that of a 401 and None otherwise. `tested` says that mfa-audit itself
-    asked the server to enforce the rule on this call (`--validate`, `--enforce`).
+    `at` is the start of the request in seconds since 1970 (UTC). `path` has no query string. `status` is None when no
+    answer came. `body` is that of a 401 or 403 and None otherwise. `tested` says that the request asked the server to
+    enforce the rule on this call (MS-Enforce-MFA), whoever put that header there. `own_id` says that the answer
+    carries a request id, as those of Partner Center do and those of what stands in between do not.
     """
 
     at: float
@@ -97,43 +116,4 @@ class Exchange:
     body: bytes | None = field(default=None, repr=False)
     program: Program | None = None
     tested: bool = False
-
-
-# Header name in lower case -> field of Exchange. The same names come in requests and responses only where
-# both sides of this table say so.
-REQUEST_HEADERS: Final[Mapping[str, str]] = {
-    "user-agent": "user_agent",
-    "ms-partnercenter-application": "application",
-    "ms-partnercenter-client": "client",
-    "ms-sdkversion": "sdk_version",
-    "ms-requestid": "request_id",
-    "ms-correlationid": "correlation_id",
-}
-RESPONSE_HEADERS: Final[Mapping[str, str]] = {
-    "ismfacompliant": "mfa_compliant",
-    "www-authenticate": "www_authenticate",
-    "ms-requestid": "request_id",
-    "ms-correlationid": "correlation_id",
-}
-
-
-def read_headers(fields: Iterable[tuple[str, str]], wanted: Mapping[str, str]) -> dict[str, str]:
-    """The wanted header fields by their Exchange field name.
-
-    `fields` are (name, value) in any letters' case; of a repeated field the first value counts.
-    """
-    found: dict[str, str] = {}
-    for name, value in fields:
-        key = wanted.get(name.lower())
-        if key is not None:
-            found.setdefault(key, value)
-    return found
-
-
-def read_authorization(fields: Iterable[tuple[str, str]]) -> tuple[Secret, ...]:
-    """Every Authorization value among the header fields, in their order."""
-    return tuple(
-        Secret(value.encode("utf-8", "surrogateescape"))
-        for name, value in fields
-        if name.lower() == "authorization"
-    )
+    own_id: bool = False

@@ -18,40 +18,28 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from mfa_audit.exchanges.exchange import Secret
-from mfa_audit.judging.verdicts import REASONS, USER_NAMES, Caller, Form, Verdict, caller, judge, text
+from mfa_audit.exchanges.exchange import LONGEST_AUTHORIZATION, Secret
+from mfa_audit.judging.claims import CLAIMS, USER_NAMES
+from mfa_audit.judging.reasons import REASONS, Verdict
+from mfa_audit.judging.verdicts import Caller, Form, caller, judge, text
 
-__all__ = ["ALLOWED", "FAILED", "NO_TOKEN", "SEVERAL", "Form", "Token", "User", "read", "user_of"]
+__all__ = ["FAILED", "NO_TOKEN", "SEVERAL", "TOO_LONG", "Form", "Token", "User", "read", "user_of"]
 
-# All that may be kept of a payload: what the rule looks at, and what says whose token this is and from when.
-ALLOWED: Final = (
-    *("aud", "iss", "ver", "tid", "tenant_region_scope"),
-    *("appid", "azp", "appidacr", "azpacr", "app_displayname"),
-    *("amr", "acr", "acrs", "scp", "roles", "idtyp"),
-    *(
-        "oid",
-        "sub",
-        "name",
-        "upn",
-        "unique_name",
-        "preferred_username",
-        "family_name",
-        "given_name",
-        "ipaddr",
-    ),
-    *("uti", "iat", "nbf", "exp"),
-)
 # A value shorter than this may be a password, and its hash could be guessed: it gets no fingerprint. The
 # shortest JWT with a signature is longer.
 GUESSABLE: Final = 64
-# Entra's own tokens stay below 20 kB; servers refuse headers far below this.
-LONGEST: Final = 256 * 1024
+# Authorization values in one call, in fields of their own or joined by commas, that are told apart.
+MOST_TOKENS: Final = 100
 LONGEST_VALUE: Final = 256
 MOST_VALUES: Final = 64
+# Characters of all lists in a token's claims together; Entra's are `amr` and `roles`, of a few hundred.
+ROOM: Final = 4096
 # 9999-12-31: what datetime can still show.
 LAST_SECOND: Final = 253_402_300_799
-# What must not survive of a token anywhere, not even inside a claim.
+# What must not survive of a token anywhere, not even inside a claim. Each piece of this length holds a whole one
+# of the token's blocks of half that length.
 _PIECE: Final = 16
+_BLOCK: Final = _PIECE // 2
 
 # Schemes in which the client proves that it holds a key; with PoP, the access token is inside another.
 _PROVING: Final = ("pop", "mtls_pop", "dpop")
@@ -72,6 +60,20 @@ _REDACTING: Final = frozenset(
 )
 # Placeholders of documentation, such as "<your access token>".
 _PLACEHOLDER: Final = frozenset("your my the an a some access bearer auth jwt token here insert goes".split())  # noqa: SIM905
+# What stands where a script meant to put a token: a variable that its shell, template or pipeline did not replace,
+# what a language prints for "nothing", or the name of a type that has no text of its own.
+_NOT_FILLED_IN: Final = re.compile(
+    rb"""
+      \$ [({]{0,2} \s* [a-z_][\w.:-]* (?:\[["']?[\w-]+["']?\])? \s* [)}]{0,2}   # $TOKEN ${token} $(token) $env:TOKEN
+    | %[a-z_]\w*% | %s | %\(\w+\)s                                        # cmd.exe, Python
+    | \#?\{{1,3} \s* [a-z_$][\w.:-]* \s* \}{1,3} \#? | \{\}               # Postman, f-strings, Octopus
+    | @\{? \w+\( ['"]? [\w.-]+ ['"]? \) \}?                                # Logic Apps
+    | null | undefined | none | nil | nan | true | false | \(null\) | \[object\ \w+\]
+    | System\.[\w.+`]+(?:\[[^\]]*\])? | Microsoft\.[\w.+]+                 # PowerShell
+    | <(?:function|bound\ method|coroutine|future|task|generator|class)\b[^>]*>+   # Python
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 _WORD: Final = re.compile(r"[^\W_]+")
 _CUT: Final = re.compile(
     r"\.{3}|\u2026|\*{3}|x{5}|\u2022{3}|[<\[(](?:redacted|removed|masked|hidden|truncated)", re.IGNORECASE
@@ -122,14 +124,19 @@ def unread(form: Form, reason: str, fingerprint: str | None = None) -> Token:
 
 NO_TOKEN: Final = unread(Form.NONE, "no-token")
 SEVERAL: Final = unread(Form.MALFORMED, "several-tokens")
+TOO_LONG: Final = unread(Form.TOO_LONG, "too-long")
 FAILED: Final = unread(Form.MALFORMED, "judging-failed")
 
 
 def read(values: Sequence[Secret]) -> Token:
     """The Token in the Authorization values of one call; raises nothing, whatever the bytes."""
-    parts = [_unwrap(part) for value in values for part in _JOINED.split(value.reveal()[: LONGEST * 2])]
-    if not parts:
+    if not values:
         return NO_TOKEN
+    if len(values) > MOST_TOKENS:
+        return SEVERAL
+    if sum(len(value.reveal()) for value in values) > LONGEST_AUTHORIZATION:
+        return TOO_LONG
+    parts = [unwrap(part) for value in values for part in _JOINED.split(value.reveal(), MOST_TOKENS)]
     if len(parts) > 1:
         # `Bearer` beside `Bearer <token>` is a client that set its header twice, and the same bare or with
         # a scheme is one token.
@@ -139,7 +146,7 @@ def read(values: Sequence[Secret]) -> Token:
     return _read(*next((part for part in parts if part[0]), parts[0]))
 
 
-def _unwrap(value: bytes) -> tuple[str | None, bytes]:
+def unwrap(value: bytes) -> tuple[str | None, bytes]:
     """The scheme that a value names (None: none that we know) and the token in it, without quotes and
     spaces."""
     scheme = None
@@ -156,11 +163,9 @@ def _unwrap(value: bytes) -> tuple[str | None, bytes]:
 def _read(scheme: str | None, token: bytes) -> Token:
     if not token:
         return unread(Form.MALFORMED, "empty-token")
-    if len(token) > LONGEST:
-        return unread(Form.MALFORMED, "malformed")
     # `Token eyJ…` and other words that we do not know: read the last word when it can be read.
     candidate = token.rsplit(None, 1)[-1] if scheme is None else token
-    payload = _payload(candidate)
+    payload = read_payload(candidate)
     if payload is not None:
         inner = payload.get("at")
         if scheme in _PROVING and isinstance(inner, str) and inner.isascii():
@@ -173,14 +178,14 @@ def _read(scheme: str | None, token: bytes) -> Token:
 
 
 def _inner(token: bytes) -> Token:
-    payload = _payload(token) if len(token) <= LONGEST else None
+    payload = read_payload(token)
     return unread(Form.POP, "proof-of-possession") if payload is None else _token(token, payload)
 
 
 def _unreadable(scheme: str | None, token: bytes) -> Token:
     """Why a token has no claims for us."""
-    if _is_redacted(token):
-        return unread(Form.REDACTED, "redacted")
+    if (instead := _find_stand_in(token)) is not None:
+        return unread(instead, instead.value)
     if scheme is None and not token.startswith(b"eyJ") and (_OTHER.match(token) or _OTHER_ALONE.match(token)):
         return unread(Form.OTHER_SCHEME, "other-scheme")
     if scheme in _PROVING:
@@ -199,6 +204,13 @@ def _unreadable(scheme: str | None, token: bytes) -> Token:
     return unread(Form.MALFORMED, "malformed", _fingerprint(token))
 
 
+def _find_stand_in(token: bytes) -> Form | None:
+    """What stands where a token should: a variable's name, or the mark of somebody who took the token out."""
+    if len(token) <= LONGEST_VALUE and _NOT_FILLED_IN.fullmatch(token):
+        return Form.NOT_FILLED_IN
+    return Form.REDACTED if _is_redacted(token) else None
+
+
 def _is_redacted(token: bytes) -> bool:
     """Whether somebody took the token out and left a mark, or left a part of a JWT and a mark."""
     shown = token[:LONGEST_VALUE].decode("utf-8", "replace")
@@ -209,7 +221,7 @@ def _is_redacted(token: bytes) -> bool:
         return "\ufffd" not in shown  # signs only, such as *** or ...
     if len(found) <= 6 and not _REDACTING.isdisjoint(found):
         return True
-    if (shown[0], shown[-1]) == ("<", ">") or (shown[:2], shown[-2:]) == ("{{", "}}"):
+    if (shown[0], shown[-1]) == ("<", ">"):
         return True
     if "token" in found and _PLACEHOLDER.issuperset(found):
         return True
@@ -223,7 +235,7 @@ def _fingerprint(token: bytes) -> str | None:
     return hashlib.sha256(token).hexdigest()
 
 
-def _payload(token: bytes) -> dict[str, Any] | None:
+def read_payload(token: bytes) -> dict[str, Any] | None:
     """The claims of a JWT as they are, or None.
 
     The real header is left out: PyJWT refuses an unknown `crit`, a `kid` that is no string and more,
@@ -247,7 +259,7 @@ _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
 def _token(token: bytes, payload: Mapping[str, Any]) -> Token:
-    claims = _allowed(payload, token.decode("ascii", "replace"))
+    claims = _allowed(payload, token)
     form = _version(claims)
     verdict, reason = judge(form, claims)
     return Token(
@@ -313,39 +325,56 @@ def _time(claims: Mapping[str, Any], *names: str) -> float | None:
     return None
 
 
-def _allowed(payload: Mapping[str, Any], token: str) -> dict[str, Any]:
+def _allowed(payload: Mapping[str, Any], token: bytes) -> dict[str, Any]:
+    # What is signed cannot hold its own signature, so only header and payload can be repeated in a claim.
+    said = b".".join(token.split(b".")[:2]).decode("ascii", "replace")
+    blocks = frozenset(said[at : at + _BLOCK] for at in range(0, len(said) - _BLOCK + 1, _BLOCK))
     claims = {}
-    for name in ALLOWED:
-        kept = _keep(payload.get(name), token)
+    room = ROOM
+    for name in CLAIMS:
+        value = payload.get(name)
+        if isinstance(value, list):
+            kept, room = _keep_list(value, blocks, room)
+        else:
+            kept = _keep(value, blocks)
         if kept is not None:
             claims[name] = kept
     return claims
 
 
-def _keep(value: object, token: str) -> Any:
+def _keep_list(values: list[Any], blocks: frozenset[str], room: int) -> tuple[Any, int]:
+    """What of a list is kept, and how much room is left for others."""
+    kept = []
+    for value in values[:MOST_VALUES]:
+        room -= min(len(value), LONGEST_VALUE) if isinstance(value, str) else 1
+        if room < 0:
+            break
+        if (one := _keep(value, blocks)) is not None:
+            kept.append(one)
+    return kept, room
+
+
+def _keep(value: object, blocks: frozenset[str]) -> Any:
     """The value if JSON and SQLite can hold it, cut to size; None for what they cannot, and for nested
     values."""
     if isinstance(value, str):
-        return _clean(value, token)
+        return _clean(value, blocks)
     if isinstance(value, bool):
         return value
     if isinstance(value, int):
         return value if -(2**63) <= value < 2**63 else None
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, list):
-        kept = (_keep(item, token) for item in value[:MOST_VALUES] if not isinstance(item, list))
-        return [item for item in kept if item is not None]
     return None
 
 
-def _clean(value: str, token: str) -> str:
+def _clean(value: str, blocks: frozenset[str]) -> str:
     """The text cut to size, storable, and without any piece of the token itself."""
     short = value[:LONGEST_VALUE].replace("\x00", "\ufffd")
     if not short.isascii():
         short = short.encode("utf-8", "replace").decode("utf-8")  # lone surrogates
     for run in _RUN.findall(short):
-        if any(run[at : at + _PIECE] in token for at in range(len(run) - _PIECE + 1)):
+        if not blocks.isdisjoint(run[at : at + _BLOCK] for at in range(len(run) - _BLOCK + 1)):
             return "(part of the token)"
     # Tokens of one app share most values: one object each, however many tokens are held.
     return _shared(short)

@@ -1,4 +1,4 @@
-"""The rule itself: verdicts, reasons and the decision list, whose order is its meaning.
+"""The rule for one token: the decision list, whose order is its meaning.
 
 Partner Center wants multi-factor authentication behind every app+user token, and nothing of app-only ones.
 So the list asks, in this order: can the claims be read, is a person behind the token, is it for Partner
@@ -13,18 +13,11 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from mfa_audit.exchanges.exchange import API_HOSTS
+from mfa_audit.judging.claims import USER_NAMES
+from mfa_audit.judging.reasons import REASONS, Verdict
 
 # Stored tokens that were judged by an older version are judged anew from their claims.
 RULES_VERSION: Final = 1
-
-
-class Verdict(StrEnum):
-    """What is known of a token, and of a tool, under Partner Center's MFA rule."""
-
-    COMPLIANT = "compliant"
-    NON_COMPLIANT = "non-compliant"
-    EXEMPT = "exempt"
-    UNDETERMINED = "undetermined"
 
 
 class Answer(StrEnum):
@@ -45,6 +38,8 @@ class Form(StrEnum):
     OPAQUE = "opaque"
     POP = "proof-of-possession"  # whose inner token could not be read
     REDACTED = "redacted"
+    NOT_FILLED_IN = "not-filled-in"  # the name of a variable, or what a language prints for no value
+    TOO_LONG = "too-long"
     MALFORMED = "malformed"
     OTHER_SCHEME = "other-scheme"  # Basic and the like
     NONE = "none"  # the call carried no Authorization at all
@@ -57,54 +52,6 @@ class Caller(StrEnum):
     USER = "user"
     UNKNOWN = "unknown"
 
-
-class Reason(NamedTuple):
-    """Why a verdict is what it is: the title for people, and the verdict that it brings by itself."""
-
-    title: str
-    verdict: Verdict
-
-
-# Most telling first: this is also the order in which the reasons of one tool are listed. The ids are
-# stable; each has a heading of its own in docs/verdicts.md.
-REASONS: Final[Mapping[str, Reason]] = {
-    "blocked": Reason("Partner Center refused a call for want of MFA", Verdict.NON_COMPLIANT),
-    "blocked-by-test": Reason(
-        "Partner Center refused a call when mfa-audit asked it to enforce MFA", Verdict.NON_COMPLIANT
-    ),
-    "server-says-no": Reason("Partner Center answered isMfaCompliant: false", Verdict.NON_COMPLIANT),
-    "recently-changed": Reason("One good token so far; wait for the next run", Verdict.UNDETERMINED),
-    "retired-audience": Reason("The token is for the retired graph.windows.net", Verdict.UNDETERMINED),
-    "wrong-audience": Reason("The token is not for Partner Center", Verdict.UNDETERMINED),
-    "amr-missing-v2": Reason("A v2.0 token, which does not say how the user signed in", Verdict.UNDETERMINED),
-    "amr-missing-unknown-version": Reason(
-        "A token of unknown make, which does not say how the user signed in", Verdict.UNDETERMINED
-    ),
-    "caller-unknown": Reason("The token does not show whether a user is behind it", Verdict.UNDETERMINED),
-    "encrypted": Reason("The token is encrypted", Verdict.UNDETERMINED),
-    "opaque": Reason("The token has no readable content", Verdict.UNDETERMINED),
-    "proof-of-possession": Reason("A proof-of-possession token that cannot be read", Verdict.UNDETERMINED),
-    "redacted": Reason("The token was taken out before we saw it", Verdict.UNDETERMINED),
-    "several-tokens": Reason("The call carried different tokens at once", Verdict.UNDETERMINED),
-    "other-scheme": Reason("The call did not use a bearer token", Verdict.UNDETERMINED),
-    "empty-token": Reason("The Authorization header holds no token", Verdict.UNDETERMINED),
-    "malformed": Reason("The token is broken", Verdict.UNDETERMINED),
-    "judging-failed": Reason("mfa-audit failed on this token", Verdict.UNDETERMINED),
-    "never-accepted": Reason("Partner Center never accepted the token", Verdict.UNDETERMINED),
-    "amr-without-mfa": Reason("The sign-in behind the token was without MFA", Verdict.NON_COMPLIANT),
-    "amr-missing": Reason("The token names no sign-in method at all", Verdict.NON_COMPLIANT),
-    "no-token": Reason("The call carried no token", Verdict.UNDETERMINED),
-    "server-says-yes": Reason("Partner Center answered isMfaCompliant: true", Verdict.COMPLIANT),
-    "ngcmfa": Reason("Signed in with MFA (ngcmfa)", Verdict.COMPLIANT),
-    "mfa": Reason("Signed in with MFA", Verdict.COMPLIANT),
-    "app-only": Reason("An app's own token: the rule does not apply", Verdict.EXEMPT),
-}
-_RANK: Final = {reason: rank for rank, reason in enumerate(REASONS)}
-
-# Reasons of tokens whose content we do not see at all; only there does the server's "yes" decide.
-UNREADABLE: Final = frozenset(
-    {"encrypted", "opaque", "proof-of-possession", "redacted", "malformed", "judging-failed"}
-)
 
 # What `aud` may be for Partner Center: the hosts' own URLs, the application id and the aliases in its
 # manifest. Read in Microsoft's documentation. Compared in lower case and without a closing slash.
@@ -120,8 +67,6 @@ AUDIENCES: Final = frozenset(
 )
 # Azure AD Graph, by name and by application id.
 RETIRED_AUDIENCES: Final = frozenset({"https://graph.windows.net", "00000002-0000-0000-c000-000000000000"})
-
-USER_NAMES: Final = ("upn", "unique_name", "preferred_username")
 
 _WORDS: Final = re.compile(r"[\s,]+")
 
@@ -179,6 +124,12 @@ def _audiences(claims: Claims) -> set[str]:
     return {word.rstrip("/") for word in words(claims.get("aud"))}
 
 
+def is_for_another(claims: Claims) -> bool:
+    """Whether the token names audiences, and none of them is Partner Center."""
+    audiences = _audiences(claims)
+    return bool(audiences) and not audiences & AUDIENCES
+
+
 class _Case(NamedTuple):
     """What the rules below look at, read from the claims once."""
 
@@ -227,6 +178,8 @@ _UNREAD: Final[Mapping[Form, str]] = {
     Form.OPAQUE: "opaque",
     Form.POP: "proof-of-possession",
     Form.REDACTED: "redacted",
+    Form.NOT_FILLED_IN: "not-filled-in",
+    Form.TOO_LONG: "too-long",
     Form.MALFORMED: "malformed",
     Form.OTHER_SCHEME: "other-scheme",
     Form.NONE: "no-token",
@@ -243,8 +196,3 @@ def judge(form: Form, claims: Claims) -> tuple[Verdict, str]:
     )
     reason = next(reason for applies, reason in _RULES if applies(case))
     return REASONS[reason].verdict, reason
-
-
-def order(reasons: set[str]) -> tuple[str, ...]:
-    """These reasons, most telling first; unknown ones (a newer version wrote them) last."""
-    return tuple(sorted(reasons, key=lambda reason: (_RANK.get(reason, len(_RANK)), reason)))

@@ -114,7 +114,10 @@ def _prepare(connection: sqlite3.Connection, path: Path, synchronous: Synchronou
         except BaseException:
             connection.rollback()
             raise
-    connection.execute("PRAGMA journal_mode = WAL")
+    if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+        raise AuditError(
+            f"cannot write the database {path}: SQLite keeps no write-ahead log there. Name another with --db."
+        )
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
@@ -237,6 +240,9 @@ def cause(error: Exception) -> str:
     """What went wrong, in the system's or SQLite's words."""
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
+    if str(getattr(error, "sqlite_errorname", "")).startswith("SQLITE_IOERR_SHM"):
+        # The index of SQLite's write-ahead log (sqlite.org/wal.html, "Implementation Of Shared-Memory").
+        return "its file system lets programs share no memory, as some network and container folders; use a local disk"
     return str(error)
 
 

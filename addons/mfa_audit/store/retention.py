@@ -61,6 +61,8 @@ _DELETE_ALSO: Final = (
     (_by_id("microsoft_principals", "at"), 1),
     (_by_id("microsoft_adoption", "day"), DAY_MS),
     (_by_id("microsoft_requests", "at"), 1),
+    (_by_id("sign_ins", "at"), 1),
+    (_by_id("fetches", "covered_to"), 1),
 )
 
 

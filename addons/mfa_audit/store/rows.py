@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.clients import Client, tool_of
+from mfa_audit.judging.counts import flags_of
+from mfa_audit.judging.naming import NAMING_VERSION, stable_name
 from mfa_audit.judging.observations import Observation
 from mfa_audit.judging.tokens import Token, User
 from mfa_audit.judging.verdicts import RULES_VERSION
@@ -30,6 +32,8 @@ SPOTS_PER_HOUR: Final = 500
 # Tokens with readable claims and a row of their own: those that can be judged anew.
 NOT_FOLDED: Final = f"claims <> '{{}}' AND key NOT LIKE '{OTHER}:%'"
 _REMEMBERED: Final = 5_000
+# Names of one program that vary from run to run, of which so many are kept; further runs share a row.
+RUNS_KEPT: Final = 20
 _COUNTED_AGAIN: Final = 1_000  # folded rows
 
 _INSERT_CALLS: Final = (
@@ -94,14 +98,16 @@ class Rows:
         totals.write(self.connection)
 
     def _ids_of(self, seen: Observation) -> Call:
-        flags = (
-            (schema.ACCEPTED if seen.accepted else 0)
-            | (schema.BLOCKED if seen.blocked else 0)
-            | (schema.BLOCKED_BY_TEST if seen.blocked_by_test else 0)
-            | (schema.EXPIRED if seen.expired else 0)
+        flags = flags_of(
+            accepted=seen.accepted,
+            blocked=seen.blocked,
+            blocked_by_test=seen.blocked_by_test,
+            expired=seen.expired,
+            server_compliant=seen.server is True,
+            server_non_compliant=seen.server is False,
+            unanswered=seen.unanswered,
+            refused=seen.refused,
         )
-        if seen.server is not None:
-            flags |= schema.SERVER_COMPLIANT if seen.server else schema.SERVER_NON_COMPLIANT
         return Call(
             round(seen.at * 1000),
             self._client_id(seen.client),
@@ -207,10 +213,28 @@ class Rows:
             return known
         stored = program
         found = self._find_program(stored)
+        if found is None and self._has_run_often(program):
+            stored = program._replace(name=stable_name(program.name))
+            found = self._find_program(stored)
         if found is None and self._is_full("programs"):
             stored = Program(OTHER)
             found = self._find_program(stored)
-        return self._remember("programs", program, found or self._insert("programs", stored._asdict()))
+        derived = {"stable_name": stable_name(stored.name), "naming": NAMING_VERSION}
+        return self._remember(
+            "programs", program, found or self._insert("programs", stored._asdict() | derived)
+        )
+
+    def _has_run_often(self, program: Program) -> bool:
+        """Whether enough is known of what this program is called in single runs."""
+        shared = stable_name(program.name)
+        if shared == program.name:
+            return False
+        (count,) = self.connection.execute(
+            "SELECT count(*) FROM programs WHERE stable_name = ? AND name <> stable_name"
+            " AND account IS ? AND started_by IS ?",
+            [shared, program.account, program.started_by],
+        ).fetchone()
+        return int(count) >= RUNS_KEPT
 
     def _find_program(self, program: Program) -> int | None:
         return self._id(
@@ -234,7 +258,9 @@ class Rows:
             name = (
                 stored.user_agent or stored.application or stored.client or stored.app_id or "unnamed client"
             )
-            found = self._insert("clients", {"tool_id": tool_id, "name": name, **stored._asdict()})
+            found = self._insert(
+                "clients", {"tool_id": tool_id, "name": name, "naming": NAMING_VERSION, **stored._asdict()}
+            )
         return self._remember("clients", client, found)
 
     def _find_client(self, client: Client) -> int | None:
@@ -313,7 +339,12 @@ def tool_row_id(connection: sqlite3.Connection, client: Client) -> int:
 
 
 def rejudge(connection: sqlite3.Connection) -> None:
-    """Judge stored tokens and clients anew that an older version of the rules judged."""
+    """Judge stored tokens, and derive stored names, anew where an older version of the rules did."""
+    _judge_tokens(connection)
+    _derive_names(connection)
+
+
+def _judge_tokens(connection: sqlite3.Connection) -> None:
     from mfa_audit.judging.tokens import Form
     from mfa_audit.judging.verdicts import judge
 
@@ -321,18 +352,27 @@ def rejudge(connection: sqlite3.Connection) -> None:
         f"SELECT id, form, claims FROM tokens WHERE rules < ? AND {NOT_FOLDED}",  # noqa: S608
         [RULES_VERSION],
     ).fetchall()
-    if not stale:
-        return
     for identifier, form, claims in stale:
         verdict, reason = judge(Form(form), json.loads(claims))
         connection.execute(
             "UPDATE tokens SET verdict = ?, reason = ?, rules = ? WHERE id = ?",
             [verdict.value, reason, RULES_VERSION, identifier],
         )
+
+
+def _derive_names(connection: sqlite3.Connection) -> None:
     for identifier, *values in connection.execute(
-        "SELECT id, app_id, application, client, user_agent, sdk_version FROM clients"
+        "SELECT id, app_id, application, client, user_agent, sdk_version FROM clients WHERE naming < ?",
+        [NAMING_VERSION],
     ).fetchall():
         connection.execute(
-            "UPDATE clients SET tool_id = ? WHERE id = ?",
-            [tool_row_id(connection, Client(*values)), identifier],
+            "UPDATE clients SET tool_id = ?, naming = ? WHERE id = ?",
+            [tool_row_id(connection, Client(*values)), NAMING_VERSION, identifier],
+        )
+    for identifier, name in connection.execute(
+        "SELECT id, name FROM programs WHERE naming < ?", [NAMING_VERSION]
+    ).fetchall():
+        connection.execute(
+            "UPDATE programs SET stable_name = ?, naming = ? WHERE id = ?",
+            [stable_name(name), NAMING_VERSION, identifier],
         )

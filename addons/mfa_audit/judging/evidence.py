@@ -1,0 +1,533 @@
+"""How evidence adds up: from all that one row of the report did to its verdict today.
+
+The store hands over Stretches, which are facts and no opinion; `weigh` alone weighs them. The rule stands in
+`docs/design.md`, "How evidence adds up"; each line of it is one row of a table below.
+
+The property that outranks all others: a job that will call without MFA in its next run is never compliant
+today merely because somebody else used its identity meanwhile.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import lru_cache
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+from mfa_audit.judging.counts import Counts
+from mfa_audit.judging.reasons import DECIDED_BY_SERVER, Verdict, order, verdict_of, worst
+
+
+class Credential(NamedTuple):
+    """What a job signs in with: its app id, and the user behind the token (None: an app's own token, or unreadable).
+
+    `person` is the user's object id, or the name where there is none. User-Agents are no part of it: they change
+    with every update and prove nothing.
+    """
+
+    app_id: str | None = None
+    tenant: str | None = None
+    person: str | None = None
+
+
+class Stretch(NamedTuple):
+    """What one token did: a run of calls of one credential, in one row of the report.
+
+    Times in seconds since 1970 (UTC). `issued` is when the token was issued, else when it was first seen at all.
+    `reason` is the token's own (an id in REASONS), and says its verdict. In a row whose verdict depends on times
+    (`depends_on_times`), a Stretch is of one token and lies within one whole hour. In any other it may stand for
+    many tokens of one kind over any time: `tokens` of them, issued from `issued` to `issued_last`.
+    """
+
+    reason: str
+    issued: float
+    first: float
+    last: float
+    counts: Counts
+    tokens: int = 1
+    issued_last: float | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the token says by itself."""
+        return verdict_of(self.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class RowFacts:
+    """All that is known of one row of the report: what each credential did, ever.
+
+    `starter_known`: the row knows what starts the program (a scheduled task, a service, cron, somebody's session),
+    so that runs by hand and by schedule are two rows. `specific`: it is one known program, not what may be several
+    jobs. `captured`: it comes from a capture, which watches nothing.
+    """
+
+    evidence: Mapping[Credential, Sequence[Stretch]]
+    starter_known: bool = False
+    specific: bool = False
+    captured: bool = False
+
+
+class Watched(NamedTuple):
+    """A time in which the row's recorder ran and kept up, in seconds since 1970 (UTC)."""
+
+    start: float
+    end: float
+
+
+class Why(NamedTuple):
+    """The dates behind a standing, for one sentence.
+
+    `kind`: failing, waiting, side-by-side, captured or fixed. `first_bad` and `last_bad` are calls without MFA;
+    `good_since` the first good call after the last of them, `good_tokens` how many good tokens since.
+    `until`: what waiting ends at, or what fixed was confirmed at. Seconds since 1970 (UTC).
+    """
+
+    kind: str
+    first_bad: float
+    last_bad: float
+    bad_calls: int
+    good_since: float | None = None
+    good_tokens: int = 0
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The verdict on one row of the report, or on one credential in it; reasons most telling first.
+
+    `side_by_side`: calls with MFA came between calls without it: probably two jobs. `waiting_until` is the earliest
+    moment (seconds since 1970) at which the row can turn compliant by itself, if nothing bad comes.
+    """
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    why: Why | None = None
+    side_by_side: bool = False
+    waiting_until: float | None = None
+    credentials: Mapping[Credential, Standing] = field(default_factory=dict)
+
+
+# -- what one Stretch proves --------------------------------------------------------------------------------
+
+_DAY: Final = 24 * 3600.0
+_HOUR: Final = 3600.0
+# Seconds between the issue of two good tokens that show a lasting change. A refresh token may be kept for months,
+# so one good token does not show that the stored one was replaced.
+_LASTING: Final = _DAY
+# The longest wait, in watched days. A job that runs more rarely than this cannot be told from one that is fixed.
+LONGEST_WAIT: Final = 40.0
+_SHORTEST_WAIT: Final = 8.0
+_FEWEST_BAD_DAYS: Final = 3
+_SHORTEST_SPAN: Final = 7
+
+
+class _Looks(NamedTuple):
+    """All that the tables below look at, so that like Stretches are looked at once."""
+
+    reason: str
+    accepted: bool
+    blocked: bool
+    tested: bool
+    no: bool
+    microsoft_no: bool
+    yes: bool
+    microsoft_yes: bool
+    unexpired: bool
+    unanswered: bool  # all of them
+    refused: bool
+
+
+class _Kind(StrEnum):
+    """What a Stretch proves."""
+
+    BAD = "bad"
+    UNKNOWN = "unknown"
+    GOOD = "good"
+    EXEMPT = "exempt"
+    NOTHING = "nothing"
+
+
+# Bad evidence, and its reason; None: the token's own. Any row suffices. It needs no acceptance: nobody forges a
+# token that lacks MFA, and a refusal is the server's own word.
+_BAD: Final[tuple[tuple[Callable[[_Looks], bool], str | None], ...]] = (
+    (lambda one: one.blocked, "blocked"),
+    (lambda one: one.tested, "blocked-by-test"),
+    (lambda one: one.no, "server-says-no"),
+    (lambda one: one.microsoft_no, "microsoft-says-no"),
+    # An expired token may be one that nothing uses any more; but not where Partner Center took it all the same.
+    (lambda one: _says(one, Verdict.NON_COMPLIANT) and (one.unexpired or one.accepted), None),
+)
+# What else a Stretch proves; the first row that applies decides. (holds, kind, reason beside the token's own)
+_ELSE: Final[tuple[tuple[Callable[[_Looks], bool], _Kind, str | None], ...]] = (
+    # Microsoft's word, and the server's, decide where the token cannot be judged. Both are of an answered call.
+    (lambda one: one.microsoft_yes and _undecided(one), _Kind.GOOD, "microsoft-says-yes"),
+    (lambda one: one.yes and one.accepted and _undecided(one), _Kind.GOOD, "server-says-yes"),
+    (lambda one: one.accepted and _says(one, Verdict.COMPLIANT), _Kind.GOOD, None),
+    (lambda one: one.accepted and _says(one, Verdict.EXEMPT), _Kind.EXEMPT, None),
+    (lambda one: one.accepted and one.yes, _Kind.UNKNOWN, "server-says-yes"),
+    (lambda one: one.accepted, _Kind.UNKNOWN, None),
+    # Nobody took it. Why not is said, so that advice never blames a token that was not looked at.
+    (lambda one: one.unanswered, _Kind.NOTHING, "not-reached"),
+    (lambda one: not one.unexpired, _Kind.NOTHING, "expired"),
+    (lambda one: one.refused, _Kind.NOTHING, "refused-unknown"),
+    (lambda one: True, _Kind.NOTHING, "never-accepted"),
+)
+_FINE: Final = frozenset({_Kind.GOOD, _Kind.EXEMPT})
+
+
+def _says(one: _Looks, verdict: Verdict) -> bool:
+    return verdict_of(one.reason) is verdict
+
+
+def _undecided(one: _Looks) -> bool:
+    return one.reason in DECIDED_BY_SERVER
+
+
+@lru_cache(maxsize=4096)
+def _prove(one: _Looks) -> tuple[_Kind, frozenset[str]]:
+    """What such a Stretch proves, and the reasons to tell."""
+    bad = {name or one.reason for holds, name in _BAD if holds(one)}
+    if bad:
+        own = {one.reason} if _says(one, Verdict.NON_COMPLIANT) or one.no or one.microsoft_no else set()
+        return _Kind.BAD, frozenset(bad | own | ({"server-says-yes"} if one.yes else set()))
+    kind, name = next((kind, name) for holds, kind, name in _ELSE if holds(one))
+    return kind, frozenset({one.reason} if name is None else {one.reason, name})
+
+
+def _look(one: Stretch) -> tuple[_Kind, frozenset[str]]:
+    counts = one.counts
+    return _prove(
+        _Looks(
+            one.reason,
+            counts.accepted > 0,
+            counts.blocked > 0,
+            counts.blocked_by_test > 0,
+            counts.server_non_compliant > 0,
+            counts.microsoft_non_compliant > 0,
+            counts.server_compliant > 0,
+            counts.microsoft_compliant > 0,
+            counts.calls > counts.expired,
+            counts.unanswered >= counts.calls,
+            counts.refused > 0,
+        )
+    )
+
+
+def depends_on_times(evidence: Iterable[Stretch]) -> bool:
+    """Whether the verdict on a row with this evidence needs its Stretches token by token and hour by hour.
+
+    It does where bad evidence stands beside other, and where refusals of unknown cause stand beside acceptance.
+    """
+    kinds = set()
+    refused = False
+    for one in evidence:
+        kinds.add(_look(one)[0])
+        refused = refused or one.counts.refused > 0
+    fine = bool(kinds - {_Kind.BAD, _Kind.NOTHING})
+    return fine and (_Kind.BAD in kinds or refused)
+
+
+# -- the rule -----------------------------------------------------------------------------------------------
+
+
+class _Good:
+    """Good Stretches, as the rule asks for them."""
+
+    def __init__(self, stretches: Iterable[Stretch]) -> None:
+        self._stretches = list(stretches)
+        self._issued = sorted(
+            {moment for one in self._stretches for moment in (one.issued, one.issued_last or one.issued)}
+        )
+        self._days: dict[float, dict[int, set[int]]] = {}
+
+    def issued(self, after: float) -> Sequence[float]:
+        """When tokens were issued after that moment, each moment once, in order."""
+        return self._issued[bisect_right(self._issued, after) :]
+
+    def days(self, after: float) -> Mapping[int, set[int]]:
+        """Hour of the day to the days with good calls in it, by tokens issued after that moment."""
+        known = self._days.get(after)
+        if known is None:
+            known = self._days[after] = {}
+            for one in self._stretches:
+                if one.issued > after:
+                    known.setdefault(_hour(one.last), set()).add(_day(one.last))
+        return known
+
+    def is_between(self, first: float, last: float) -> bool:
+        """Whether a good call came between these two moments."""
+        return any(one.last > first and one.first < last for one in self._stretches)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What the lines of the rule look at: one credential's bad calls, and what came after them."""
+
+    bad: Sequence[Stretch]
+    first_bad: float
+    last_bad: float
+    between: bool  # whether a good call of this credential came between the first and the last bad one
+    issued: Sequence[float]  # of good tokens after the last bad call, of this credential or one in its place
+    anybody: Sequence[float]  # the same, of any credential of the row
+    good_days: Sequence[Mapping[int, set[int]]]  # hour of the day -> days with good calls since
+    watched: float  # days, since the last bad call
+    starter_known: bool
+
+
+def _lasting(issued: Sequence[float]) -> bool:
+    return bool(issued) and issued[-1] - issued[0] >= _LASTING
+
+
+def wait_of(bad_days: Iterable[int]) -> float:
+    """How many watched days without a bad call it takes, by the days (numbers) with bad calls.
+
+    A job with a rhythm is waited for twice its longest pause, but no more than ten days longer than it; without a
+    rhythm, as long as a monthly job may take.
+    """
+    days = sorted(set(bad_days))
+    if len(days) < _FEWEST_BAD_DAYS or days[-1] - days[0] < _SHORTEST_SPAN:
+        return LONGEST_WAIT
+    pause = _longest_pause(days)
+    return min(LONGEST_WAIT, max(_SHORTEST_WAIT, min(2.0 * pause + 1, pause + 10.0)))
+
+
+def _longest_pause(days: Sequence[int]) -> int:
+    return max((after - before for before, after in pairwise(days)), default=0)
+
+
+def _wait_for_schedule(case: _Case) -> float | None:
+    """a. The row knows what starts the program: its next runs used MFA, and no run between the bad ones did."""
+    if not case.starter_known or case.between or not case.issued:
+        return None
+    return 0.0 if _lasting(case.issued) else 1.0
+
+
+def _wait_for_watching(case: _Case) -> float | None:
+    """b. In watched time the bad calls have not come back: not at all, and not at their hours of the day."""
+    if not _lasting(case.issued):
+        return None
+    bad_days: dict[int, set[int]] = {}
+    for one in case.bad:
+        for moment in (one.first, one.last):
+            bad_days.setdefault(_hour(moment), set()).add(_day(moment))
+    waits = [wait_of(day for days in bad_days.values() for day in days)]
+    for hour, days in bad_days.items():
+        near = {
+            day
+            for good in case.good_days
+            for close in (hour - 1, hour, hour + 1)
+            for day in good.get(close % 24, ())
+        }
+        if len(near) < 2:
+            waits.append(wait_of(days))
+    return max(0.0, max(waits) - case.watched)
+
+
+def _wait_for_silence(case: _Case) -> float | None:
+    """c. The credential is gone for as long as a monthly job may take, while the row lives on with others."""
+    return max(0.0, LONGEST_WAIT - case.watched) if _lasting(case.anybody) else None
+
+
+# Each line says how many watched days there are still to wait (0: fixed), or None where it does not apply. Any
+# line suffices. Good tokens of another credential count (succession) where `weigh` lets them into the case.
+_LINES: Final[tuple[Callable[[_Case], float | None], ...]] = (
+    _wait_for_schedule,
+    _wait_for_watching,
+    _wait_for_silence,
+)
+
+
+def _day(moment: float) -> int:
+    return int(moment // _DAY)
+
+
+def _hour(moment: float) -> int:
+    return int(moment // _HOUR) % 24
+
+
+def watched_days(watched: Iterable[Watched], since: float, until: float) -> float:
+    """How many days of these times lie between two moments; the times do not overlap."""
+    return sum(max(0.0, min(one.end, until) - max(one.start, since)) for one in watched) / _DAY
+
+
+# -- weighing -----------------------------------------------------------------------------------------------
+
+
+class _Proof(NamedTuple):
+    """A Stretch, what it proves, and why."""
+
+    stretch: Stretch
+    kind: _Kind
+    reasons: frozenset[str]
+
+
+def weigh(
+    row: RowFacts,
+    watched: Sequence[Watched],
+    now: float,
+    *,
+    since: float | None = None,
+    strict: bool = False,
+) -> Standing:
+    """The standing of a row at the moment `now` (the period's end, or the present), by the tables above.
+
+    `watched` are the times in which the row's recorders ran, without overlap. `since` is the period's start: it
+    chooses which reasons are told of a credential without bad evidence, and never what counts as bad. With `strict`
+    nothing mends. A row without evidence is undetermined, without reasons.
+    """
+    proofs = {
+        credential: [_Proof(one, *_look(one)) for one in stretches]
+        for credential, stretches in row.evidence.items()
+        if stretches
+    }
+    fine = [one.stretch for owned in proofs.values() for one in owned if one.kind in _FINE]
+    anybody = _Good(fine)
+    row_last_bad = max(
+        (one.stretch.last for owned in proofs.values() for one in owned if one.kind is _Kind.BAD),
+        default=None,
+    )
+    # Succession: the fix changed app id or account. In a row that always used one credential at a time, the good
+    # calls after its last bad one are those of the credential that took the place of all before it.
+    after = _Good(
+        one for one in fine if row_last_bad is not None and one.first > row_last_bad and _one_at_a_time(row)
+    )
+    found = {}
+    for credential, owned in proofs.items():
+        bad = [one for one in owned if one.kind is _Kind.BAD]
+        if not bad:
+            found[credential] = _stand_without_bad(row, owned, since)
+            continue
+        first_bad = min(one.stretch.first for one in bad)
+        last_bad = max(one.stretch.last for one in bad)
+        good = _Good(one.stretch for one in owned if one.kind in _FINE)
+        case = _Case(
+            [one.stretch for one in bad],
+            first_bad,
+            last_bad,
+            good.is_between(first_bad, last_bad),
+            sorted({*good.issued(last_bad), *after.issued(last_bad)}),
+            anybody.issued(last_bad),
+            (good.days(last_bad), after.days(row_last_bad or 0.0)),
+            watched_days(watched, last_bad, now),
+            row.starter_known,
+        )
+        found[credential] = _stand_with_bad(row, owned, case, now, since=since, strict=strict)
+    return fold(found)
+
+
+def _one_at_a_time(row: RowFacts) -> bool:
+    spans = sorted(
+        (min(one.first for one in stretches), max(one.last for one in stretches))
+        for stretches in row.evidence.values()
+        if stretches
+    )
+    return all(before[1] < after[0] for before, after in pairwise(spans))
+
+
+def _stand_with_bad(
+    row: RowFacts,
+    owned: Sequence[_Proof],
+    case: _Case,
+    now: float,
+    *,
+    since: float | None,
+    strict: bool,
+) -> Standing:
+    reasons = {reason for one in owned if one.kind is _Kind.BAD for reason in one.reasons}
+    issued = case.issued or case.anybody
+    why = Why(
+        "failing",
+        case.first_bad,
+        case.last_bad,
+        sum(one.counts.calls for one in case.bad),
+        issued[0] if issued else None,
+        len(issued),
+    )
+    waits = [wait for line in _LINES if (wait := line(case)) is not None]
+    if strict or not (case.issued or waits):
+        return Standing(Verdict.NON_COMPLIANT, order(reasons), why, case.between)
+    if row.captured:
+        why = why._replace(kind="captured")
+        return Standing(Verdict.UNDETERMINED, order({"fixed-in-capture"} | reasons), why, case.between)
+    # One good token: the second is a day away, and by then b. says how long.
+    wait = min(waits, default=max(1.0, LONGEST_WAIT - case.watched))
+    until = now + wait * _DAY
+    if wait <= 0.0:
+        rest = [one for one in owned if one.kind is not _Kind.BAD and one.stretch.last > case.last_bad]
+        today = _stand_without_bad(row, rest, since)
+        return replace(today, why=why._replace(kind="fixed", until=now))
+    if not case.between:
+        why = why._replace(kind="waiting", until=until)
+        return Standing(Verdict.UNDETERMINED, order({"recently-changed"} | reasons), why, False, until)
+    # Until the longest pause between two bad calls is over, the next one is not even due.
+    due = case.watched > _longest_pause(sorted({_day(one.last) for one in case.bad}))
+    verdict = Verdict.UNDETERMINED if due else Verdict.NON_COMPLIANT
+    why = why._replace(kind="side-by-side", until=until)
+    return Standing(verdict, order({"side-by-side"} | reasons), why, True, until)
+
+
+def _stand_without_bad(row: RowFacts, owned: Sequence[_Proof], since: float | None) -> Standing:
+    """The standing of a credential of which nothing is bad, or nothing any more."""
+    listed = [one for one in owned if since is None or one.stretch.last >= since] or list(owned)
+    if refused := _refused_last(listed):
+        return Standing(Verdict.UNDETERMINED, order({"refused-unknown", *refused}))
+    if row.specific:
+        # One program, asked once with --validate, answers for its other tokens of that kind.
+        decided = {
+            one.stretch.reason
+            for one in listed
+            if one.kind is _Kind.GOOD and one.stretch.reason in DECIDED_BY_SERVER
+        }
+        listed = [one for one in listed if one.kind is not _Kind.UNKNOWN or one.stretch.reason not in decided]
+    for kind, verdict in _VERDICTS:
+        reasons = {reason for one in listed if one.kind is kind for reason in one.reasons}
+        if reasons:
+            return Standing(verdict, order(reasons))
+    return _GONE
+
+
+_VERDICTS: Final = (
+    (_Kind.UNKNOWN, Verdict.UNDETERMINED),
+    (_Kind.GOOD, Verdict.COMPLIANT),
+    (_Kind.EXEMPT, Verdict.EXEMPT),
+    (_Kind.NOTHING, Verdict.UNDETERMINED),
+)
+# A credential that was replaced: those that took its place decide.
+_GONE: Final = Standing(Verdict.COMPLIANT, ())
+
+
+def _refused_last(listed: Sequence[_Proof]) -> set[str]:
+    """The reasons of unexpired tokens that were refused for an unknown cause, if none was taken after them."""
+    if not any(one.stretch.counts.refused for one in listed):
+        return set()
+    taken = max((one.stretch.last for one in listed if one.stretch.counts.accepted), default=None)
+    return {
+        one.stretch.reason
+        for one in listed
+        if taken is not None
+        and one.stretch.first > taken
+        and one.stretch.counts.refused
+        and not one.stretch.counts.expired
+    }
+
+
+def fold(found: Mapping[Credential, Standing]) -> Standing:
+    """The standing of a row: the worst of its credentials' decides, with all reasons of that verdict."""
+    standings = [one for one in found.values() if one.reasons]
+    if not standings:
+        return Standing(Verdict.UNDETERMINED, ())
+    verdict = worst(one.verdict for one in standings)
+    deciding = [one for one in standings if one.verdict is verdict]
+    whys = [one.why for one in found.values() if one.why and (one.verdict is verdict or not one.reasons)]
+    return Standing(
+        verdict,
+        order({reason for one in deciding for reason in one.reasons}),
+        max(whys, key=lambda why: why.last_bad, default=None),
+        any(one.side_by_side for one in deciding),
+        max((one.waiting_until for one in deciding if one.waiting_until is not None), default=None),
+        dict(found),
+    )
