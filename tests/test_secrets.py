@@ -139,6 +139,12 @@ def test_no_file_holds_a_piece_of_a_token(
         wait_for(port)
         send_odd_calls(port, conf / "mitmproxy-ca-cert.pem", token)
         time.sleep(0.5)
+        journals = list(database.with_name("audit.db.journal").iterdir())
+        assert journals
+        for journal in journals:
+            content = journal.read_bytes()
+            assert b"/v1/customers" in content
+            assert [] == found_in(content, wanted), journal
         process.terminate()
         process.wait(20)
         said = log.read_text(errors="replace")

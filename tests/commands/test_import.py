@@ -219,6 +219,40 @@ def test_a_variable_that_was_not_filled_in_is_the_scripts_bug(
     assert "not-filled-in" in tool["reasons"]
 
 
+def test_the_machine_of_a_capture_made_elsewhere(
+    audit: Audit, database: Path, tmp_path: Path, report: Report
+) -> None:
+    """The same tool in captures of two machines is two rows: one machine's good calls fix nothing on the other."""
+    (tmp_path / "bad.har").write_bytes(har(call(bearer("pwd"), NOW - 5 * 86400)))
+    good = [call(bearer("pwd", "mfa"), NOW - days * 86400, REQUEST_ID[:-1] + str(days)) for days in (3, 1)]
+    (tmp_path / "good.har").write_bytes(har(*good))
+    for name, machine in (("bad.har", "PC17"), ("good.har", "PC18")):
+        done = audit.run(
+            "import", "--db", database, "--machine", machine, "--account", "svc", tmp_path / name
+        )
+        assert 0 == done.returncode
+    code, found = report()
+    assert (1, "no") == (code, found["answer"])
+    assert [("PC17", "svc"), ("PC18", "svc")] == sorted(
+        (one["machine"], one["account"]) for one in found["sources"]
+    )
+    assert 2 == len(found["tools"])
+
+
+def test_a_machine_without_account(audit: Audit, database: Path, tmp_path: Path, report: Report) -> None:
+    """The account of this machine is none of another's; a name that would act on a screen is made harmless."""
+    (tmp_path / "bad.har").write_bytes(har(call(bearer("pwd"))))
+    assert (
+        0 == audit.run("import", "--db", database, "--machine", "PC\x1b[31m", tmp_path / "bad.har").returncode
+    )
+    assert [("PC\\x1b[31m", "unknown")] == [
+        (one["machine"], one["account"]) for one in report()[1]["sources"]
+    ]
+    for wrong in ("", " ", "x" * 300):
+        done = audit.run("import", "--db", database, "--machine", wrong, tmp_path / "bad.har")
+        assert (2, True) == (done.returncode, "1 to 255 characters" in done.stderr)
+
+
 def test_standard_input_and_quiet(audit: Audit, database: Path, report: Report) -> None:
     """`-` reads standard input, and --quiet says nothing."""
     done = audit.run(

@@ -17,6 +17,7 @@ import pytest
 
 from mfa_audit.commands.demo.sample_tokens import make_user_token
 from mfa_audit.exchanges.exchange import Exchange, Secret
+from mfa_audit.formats import FORMATS
 from mfa_audit.judging.observations import Judge
 from mfa_audit.store.recorder import Recorder
 from mfa_audit.store.sessions import Session
@@ -38,9 +39,7 @@ def record(path: Path, *amr: str, at: float | None = None, agent: str = "sync/1.
             user_agent=agent,
             status=200,
         )
-        saved = recorder.record(Judge().observe(exchange))
-        assert saved is not None
-        await saved.wait()
+        recorder.record(Judge().observe(exchange))
         recorder.close()
 
     asyncio.run(run())
@@ -283,3 +282,21 @@ def test_a_format_that_the_file_name_contradicts_is_refused(
     right = tmp_path / "r.txt"
     assert 0 == audit.run("report", "--db", database, "--format", "json", "--output", right).returncode
     assert "yes" == json.loads(right.read_text("utf-8"))["answer"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_people_are_pseudonyms_where_a_report_travels(audit: Audit, database: Path, name: str) -> None:
+    """A format that travels names nobody unless --users says so; any other names the user."""
+    record(database, "pwd")
+    options = ("--db", database, "--format", name)
+    assert ("dana@contoso.example" in audit.run("report", *options).stdout) is not FORMATS[name].travels
+    assert "dana@contoso.example" in audit.run("report", *options, "--users", "name").stdout
+    assert "dana" not in audit.run("report", *options, "--users", "none").stdout
+
+
+def test_the_docs_list_the_formats() -> None:
+    """docs/reports.md has a row for each format with the endings that choose it."""
+    text = (Path(__file__).parents[2] / "docs" / "reports.md").read_text("utf-8")
+    for name, row in FORMATS.items():
+        endings = ", ".join(f"`{ending}`" for ending in row.endings) or "anything else"
+        assert f"| `{name}` | {endings} |" in text

@@ -81,7 +81,9 @@ def test_a_crash_is_not_hidden_by_another_machine(database: Path, tmp_path: Path
         found = report(*databases)
         assert Answer.UNCLEAR is found.answer
         assert [("PC1", "crashed", 10)] == [
-            (gap.machine, gap.reason, (gap.end - gap.start).days) for gap in found.recording.gaps
+            (gap.machine, gap.reason, (gap.end - gap.start).days)
+            for gap in found.recording.gaps
+            if gap.reason != "stopped"  # between the recording and the report, on a slow machine
         ]
 
 

@@ -15,7 +15,7 @@ from observed import fill, observe, query
 
 COLUMNS = {
     "sessions": "id uuid name kind source sha256 machine account version started last_beat ended ended_how validate"
-    " enforce late lost programs_denied folded sanitised",
+    " enforce late lost programs_denied folded sanitised journal_segment journal_offset",
     "gaps": "id session_id started ended reason lost",
     "tools": "id name app_id client application product",
     "clients": "id tool_id name app_id application client user_agent sdk_version naming",
@@ -24,7 +24,7 @@ COLUMNS = {
     "users": "id name tenant object_id",
     "tokens": "id name key form user_id app_id issued expires verdict reason rules claims",
     "calls": "id session_id at client_id token_id program_id operation_id status flags request_id correlation_id"
-    " import_key",
+    " import_key number",
     "totals": "hour session_id client_id token_id program_id calls accepted blocked blocked_by_test expired"
     " server_compliant server_non_compliant first last unanswered refused",
     "operation_totals": "day session_id client_id program_id operation_id calls",

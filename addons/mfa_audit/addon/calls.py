@@ -31,7 +31,7 @@ from mfa_audit.exchanges.maker import (
     read_authorization,
 )
 from mfa_audit.judging.observations import Judge, Observation
-from mfa_audit.store.recorder import Recorder
+from mfa_audit.store.recorder import Key, Recorder
 
 # Seconds that a new connection waits, at most, for the name of its program, before its TLS begins and again before
 # its first answer. On Linux most need 1 ms and no wait (scripts/bench/programs.py); a program that refuses our
@@ -104,12 +104,8 @@ class Calls:
             return None
         return self.end(flow.id, flow.response)
 
-    def awaits(self, flow_id: str) -> bool:
-        """Whether the call is still to be recorded."""
-        return flow_id in self._asked
-
     def end(self, flow_id: str, response: http.Response | None = None) -> Awaitable[object] | None:
-        """Record the call if that has not been done yet; what is returned waits until it is on disk (20 ms at most).
+        """Record the call if that has not been done yet; it is on disk then, and after what is returned, if anything.
 
         Without `response` no answer came, or only its head.
         """
@@ -120,8 +116,12 @@ class Calls:
         program = self._blindness.program(asked.connection)
         if program is not None and not program.done():
             return self._end_with(program, asked, answer)
-        saved = self._recorder.record(self._observe(asked, answer))
-        return None if saved is None else saved.wait()
+        self._recorder.record(self._observe(asked, answer))
+        return None
+
+    def awaits(self, flow_id: str) -> bool:
+        """Whether the call waits for its answer, or for the body of it."""
+        return flow_id in self._asked
 
     def end_all(self) -> None:
         """What was asked will not be answered any more."""
@@ -138,14 +138,11 @@ class Calls:
         """
         try:
             await asyncio.wait([program], timeout=PROGRAM_PATIENCE)
-            observation = self._observe(asked, answer)
             recorder = self._recorder
             assert recorder is not None  # noqa: S101 - `end` looked
-            saved = recorder.record(observation)
+            key = recorder.record(self._observe(asked, answer))
             if not program.done():
-                program.add_done_callback(partial(_name_program, recorder, observation, self._judge))
-            if saved is not None:
-                await saved.wait()
+                program.add_done_callback(partial(_name_program, recorder, key, self._judge))
         except Exception as error:
             self._fail(error)
 
@@ -172,11 +169,11 @@ class Calls:
 
 
 def _name_program(
-    recorder: Recorder, observation: Observation, judge: Judge, program: asyncio.Future[Program | None]
+    recorder: Recorder, key: Key, judge: Judge, program: asyncio.Future[Program | None]
 ) -> None:
     found = None if program.cancelled() or program.exception() else judge.keep(program.result())
     if found is not None:
-        recorder.name_program(observation, found)
+        recorder.name_program(key, found)
 
 
 def _read_fields(headers: http.Headers) -> Fields:

@@ -82,10 +82,10 @@ OPTIONS: Final[Sequence[RecorderOption]] = (
         choices=("normal", "full"),
     ),
     RecorderOption(
-        "no_tunnel",
+        "tunnel",
         bool,
-        False,
-        "Let calls fail that the proxy cannot read, rather than pass them unread for 10 minutes.",
+        True,
+        "Fail calls that would else pass unread: after a refused certificate, or where the server's TLS fails.",
         "--no-tunnel",
         restarts=False,
     ),

@@ -23,5 +23,6 @@ def command(quiet: bool) -> None:
     """
     path = Path(mfa_audit.__file__).parent / "addon" / "script" / "partner_center_mfa.py"
     mitmdump = Path(sys.executable).with_name("mitmdump.exe" if os.name == "nt" else "mitmdump")
-    say(f"The mitmdump that can load it: {quote(str(mitmdump))} -s {quote(str(path))}", quiet=quiet)
+    call = "& " if os.name == "nt" else ""  # PowerShell's way to call a quoted path
+    say(f"The mitmdump that can load it: {call}{quote(str(mitmdump))} -s {quote(str(path))}", quiet=quiet)
     click.echo(path)

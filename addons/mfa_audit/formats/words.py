@@ -54,6 +54,7 @@ _UNREADABLE: Final = {
     "no-request": "connected and asked for nothing",
     "unreachable": "could not reach Partner Center through the proxy",
     "refused-before": "was passed through unread, because it had just refused our certificate",
+    "known-to-refuse": "was passed through unread, because it is known to refuse our certificate",
     "authority-ended": "was passed through unread, because the proxy's certificate authority is at its end",
     "other-name": "was passed through unread, because it asked for another host by name",
     "proxy-password": "did not give the proxy's password",
@@ -66,6 +67,7 @@ _OFF: Final = {
     "slept": "the machine slept",
     "unloaded": "the addon was unloaded",
     "behind": "it could not keep up",
+    "unread": "a journal beside the database cannot be read",
 }
 
 

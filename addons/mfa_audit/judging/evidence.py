@@ -234,6 +234,25 @@ def depends_on_times(evidence: Iterable[Stretch]) -> bool:
 # -- the rule -----------------------------------------------------------------------------------------------
 
 
+class _Issued(NamedTuple):
+    """When good tokens were issued: the first, the last, and how many."""
+
+    first: float
+    last: float
+    tokens: int
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether they were issued long enough apart to show a lasting change."""
+        return self.last - self.first >= _LASTING
+
+    def plus(self, other: _Issued | None) -> _Issued:
+        """Both together."""
+        if other is None:
+            return self
+        return _Issued(min(self.first, other.first), max(self.last, other.last), self.tokens + other.tokens)
+
+
 class _Good:
     """Good Stretches, as the rule asks for them."""
 
@@ -244,9 +263,11 @@ class _Good:
         )
         self._days: dict[float, dict[int, set[int]]] = {}
 
-    def issued(self, after: float) -> Sequence[float]:
-        """When tokens were issued after that moment, each moment once, in order."""
-        return self._issued[bisect_right(self._issued, after) :]
+    def issued(self, after: float) -> _Issued | None:
+        """When tokens were issued after that moment; None: none was."""
+        at = bisect_right(self._issued, after)
+        left = len(self._issued) - at
+        return _Issued(self._issued[at], self._issued[-1], left) if left else None
 
     def days(self, after: float) -> Mapping[int, set[int]]:
         """Hour of the day to the days with good calls in it, by tokens issued after that moment."""
@@ -271,15 +292,11 @@ class _Case:
     first_bad: float
     last_bad: float
     between: bool  # whether a good call of this credential came between the first and the last bad one
-    issued: Sequence[float]  # of good tokens after the last bad call, of this credential or one in its place
-    anybody: Sequence[float]  # the same, of any credential of the row
+    issued: _Issued | None  # good tokens after the last bad call, of this credential or one in its place
+    anybody: _Issued | None  # the same, of any credential of the row
     good_days: Sequence[Mapping[int, set[int]]]  # hour of the day -> days with good calls since
     watched: float  # days, since the last bad call
     starter_known: bool
-
-
-def _lasting(issued: Sequence[float]) -> bool:
-    return bool(issued) and issued[-1] - issued[0] >= _LASTING
 
 
 def wait_of(bad_days: Iterable[int]) -> float:
@@ -301,14 +318,14 @@ def _longest_pause(days: Sequence[int]) -> int:
 
 def _wait_for_schedule(case: _Case) -> float | None:
     """a. The row knows what starts the program: its next runs used MFA, and no run between the bad ones did."""
-    if not case.starter_known or case.between or not case.issued:
+    if not case.starter_known or case.between or case.issued is None:
         return None
-    return 0.0 if _lasting(case.issued) else 1.0
+    return 0.0 if case.issued.is_lasting else 1.0
 
 
 def _wait_for_watching(case: _Case) -> float | None:
     """b. In watched time the bad calls have not come back: not at all, and not at their hours of the day."""
-    if not _lasting(case.issued):
+    if case.issued is None or not case.issued.is_lasting:
         return None
     bad_days: dict[int, set[int]] = {}
     for one in case.bad:
@@ -329,7 +346,9 @@ def _wait_for_watching(case: _Case) -> float | None:
 
 def _wait_for_silence(case: _Case) -> float | None:
     """c. The credential is gone for as long as a monthly job may take, while the row lives on with others."""
-    return max(0.0, LONGEST_WAIT - case.watched) if _lasting(case.anybody) else None
+    if case.anybody is None or not case.anybody.is_lasting:
+        return None
+    return max(0.0, LONGEST_WAIT - case.watched)
 
 
 # Each line says how many watched days there are still to wait (0: fixed), or None where it does not apply. Any
@@ -392,8 +411,10 @@ def weigh(
     )
     # Succession: the fix changed app id or account. In a row that always used one credential at a time, the good
     # calls after its last bad one are those of the credential that took the place of all before it.
-    after = _Good(
-        one for one in fine if row_last_bad is not None and one.first > row_last_bad and _one_at_a_time(row)
+    after = (
+        _Good(one for one in fine if row_last_bad is not None and one.first > row_last_bad)
+        if _is_one_at_a_time(row)
+        else _Good(())
     )
     found = {}
     for credential, owned in proofs.items():
@@ -404,12 +425,15 @@ def weigh(
         first_bad = min(one.stretch.first for one in bad)
         last_bad = max(one.stretch.last for one in bad)
         good = _Good(one.stretch for one in owned if one.kind in _FINE)
+        own, taken_over = good.issued(last_bad), after.issued(last_bad)
+        if last_bad == row_last_bad and taken_over is not None:
+            own = None  # what came after the row's last bad call is in the other already
         case = _Case(
             [one.stretch for one in bad],
             first_bad,
             last_bad,
             good.is_between(first_bad, last_bad),
-            sorted({*good.issued(last_bad), *after.issued(last_bad)}),
+            taken_over if own is None else own.plus(taken_over),
             anybody.issued(last_bad),
             (good.days(last_bad), after.days(row_last_bad or 0.0)),
             watched_days(watched, last_bad, now),
@@ -419,7 +443,8 @@ def weigh(
     return fold(found)
 
 
-def _one_at_a_time(row: RowFacts) -> bool:
+def _is_one_at_a_time(row: RowFacts) -> bool:
+    """Whether the row never used two credentials at a time."""
     spans = sorted(
         (min(one.first for one in stretches), max(one.last for one in stretches))
         for stretches in row.evidence.values()
@@ -444,8 +469,8 @@ def _stand_with_bad(
         case.first_bad,
         case.last_bad,
         sum(one.counts.calls for one in case.bad),
-        issued[0] if issued else None,
-        len(issued),
+        issued.first if issued else None,
+        issued.tokens if issued else 0,
     )
     waits = [wait for line in _LINES if (wait := line(case)) is not None]
     if strict or not (case.issued or waits):

@@ -54,6 +54,7 @@ class ProxySettings:
     extra: tuple[str, ...] = field(default=())
     route: Route = field(default_factory=Route)
     page: bool = False
+    refusing: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +168,8 @@ def _configure(
     machine = _Master(opts)
     # Ours first: they must see each request before any addon that reroutes or rewrites it.
     ours = [addon] if page is None else [addon, page]
-    machine.addons.add(
-        *ours, *addons.default_addons(), Passing(addon, settings.authority, settings.hosts, settings.route)
-    )
+    last = Passing(addon, settings.authority, settings.hosts, settings.route, settings.refusing)
+    machine.addons.add(*ours, *addons.default_addons(), last)
     if "tcp_timeout" in opts:  # mitmproxy 12; in 11 it is a constant, which `passing` sets
         opts.update(tcp_timeout=IDLE_SECONDS)
     try:

@@ -247,20 +247,18 @@ def _user_rows(
     for use in uses:
         credential = credential_of(use.party, use.user)
         groups.setdefault((credential.tenant, credential.person), []).append(use)
-    rows = {key: _user_row(key, several, standing, label) for key, several in groups.items()}
+    standings: dict[tuple[str | None, str | None], dict[Credential, Standing]] = {}
+    for credential, one in standing.credentials.items():
+        standings.setdefault((credential.tenant, credential.person), {})[credential] = one
+    rows = {key: _user_row(several, standings.get(key, {}), label) for key, several in groups.items()}
     nobody = rows.pop((None, None), None)
     ordered = sorted(rows.values(), key=lambda row: (badness(row.verdict), -row.requests, row.name))
     return tuple(ordered), nobody if rows else None
 
 
 def _user_row(
-    key: tuple[str | None, str | None], uses: Sequence[Use], standing: Standing, label: Callable[[User], str]
+    uses: Sequence[Use], own: Mapping[Credential, Standing], label: Callable[[User], str]
 ) -> UserRow:
-    own = {
-        credential: one
-        for credential, one in standing.credentials.items()
-        if (credential.tenant, credential.person) == key
-    }
     whole = fold(own) if own else _NOBODY
     user = max(uses, key=lambda use: use.stretch.last).user
     return UserRow(

@@ -455,3 +455,16 @@ CREATE INDEX programs_stable_name ON programs (stable_name);
 UPDATE programs SET stable_name = name;
 """,
     )
+
+
+@migrations()
+def m007_journal(db: Database) -> None:
+    """How far the journal of a session is in the tables, and the number of each call in its session."""
+    create(
+        db,
+        """
+ALTER TABLE sessions ADD COLUMN journal_segment INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE sessions ADD COLUMN journal_offset INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE calls ADD COLUMN number INTEGER;
+""",
+    )

@@ -20,7 +20,6 @@ from mfa_audit.judging.tokens import Token, User
 from mfa_audit.judging.verdicts import RULES_VERSION
 from mfa_audit.store import schema
 from mfa_audit.store.inserts import insert
-from mfa_audit.store.orphans import RECENT
 from mfa_audit.store.totals import HOUR_MS, Call, Totals
 
 # How many different ones a database keeps apart. A caller that invents a new User-Agent, app id or path for
@@ -34,11 +33,13 @@ NOT_FOLDED: Final = f"claims <> '{{}}' AND key NOT LIKE '{OTHER}:%'"
 _REMEMBERED: Final = 5_000
 # Names of one program that vary from run to run, of which so many are kept; further runs share a row.
 RUNS_KEPT: Final = 20
+# Calls among which one is looked for whose program became known late.
+RECENT: Final = 10_000
 _COUNTED_AGAIN: Final = 1_000  # folded rows
 
 _INSERT_CALLS: Final = (
     "INSERT INTO calls (session_id, at, client_id, token_id, program_id, operation_id, status, flags,"
-    " request_id, correlation_id, import_key)"
+    " request_id, correlation_id, number, import_key)"
 )
 
 
@@ -59,37 +60,44 @@ class Rows:
         self._ids.clear()
         self._counts.clear()
 
-    def add(self, observations: Sequence[Observation], import_keys: Sequence[bytes] | None = None) -> None:
-        """Insert calls and add them to the totals. Raises sqlite3.Error, and ValueError for a value it refuses."""
+    def add(
+        self,
+        observations: Sequence[Observation],
+        *,
+        numbers: Sequence[int | None] | None = None,
+        import_keys: Sequence[bytes] | None = None,
+    ) -> None:
+        """Insert calls, with their numbers in the session or import keys, and add them to the totals.
+
+        Raises sqlite3.Error, and ValueError or OverflowError for a value that it refuses.
+        """
         calls: list[tuple[Any, ...]] = []
         totals = Totals(self.session_id)
-        for number, seen in enumerate(observations):
+        nothing = [None] * len(observations)
+        for seen, *keys in zip(observations, numbers or nothing, import_keys or nothing, strict=True):
             call = self._ids_of(seen)
             at, client, token, program, operation, flags = call
-            import_key = import_keys[number] if import_keys else None
             ids = (seen.request_id, seen.correlation_id)
             calls.append(
-                (self.session_id, at, client, token, program, operation, seen.status, flags, *ids, import_key)
+                (self.session_id, at, client, token, program, operation, seen.status, flags, *ids, *keys)
             )
             totals.add(call)
         insert(self.connection, _INSERT_CALLS, calls)
         totals.write(self.connection)
 
-    def name_program(self, seen: Observation, program: Program) -> None:
-        """Give a stored call of an unknown program its program, which became known too late.
+    def name_program(self, number: int, program: Program) -> None:
+        """Give one of the latest calls, of an unknown program, its program, which became known too late.
 
-        Only one of the latest calls, since only those are looked at again before a program is deleted. Raises
-        sqlite3.Error.
+        Raises sqlite3.Error.
         """
-        call = self._ids_of(seen._replace(program=None))
-        at, client, token, unknown, operation, _ = call
         found = self.connection.execute(
-            "SELECT id FROM calls WHERE at = ? AND session_id = ? AND client_id = ? AND token_id = ?"
-            " AND program_id = ? AND operation_id = ? AND id > (SELECT max(id) FROM calls) - ? LIMIT 1",
-            [at, self.session_id, client, token, unknown, operation, RECENT],
+            "SELECT id, at, client_id, token_id, program_id, operation_id, flags FROM calls"
+            " WHERE session_id = ? AND number = ? AND program_id = ? AND id > (SELECT max(id) FROM calls) - ?",
+            [self.session_id, number, schema.UNKNOWN_PROGRAM_ID, RECENT],
         ).fetchone()
         if found is None:
             return
+        call = Call(*found[1:])
         program_id = self._program_id(program)
         self.connection.execute("UPDATE calls SET program_id = ? WHERE id = ?", [program_id, found[0]])
         totals = Totals(self.session_id)

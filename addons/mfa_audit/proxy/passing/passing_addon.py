@@ -12,7 +12,7 @@ from typing import Final
 from mitmproxy import connection, ctx, http, tls
 from mitmproxy.proxy.mode_specs import UpstreamMode
 
-from mfa_audit.addon.connections import AUTHORITY_ENDED, OTHER_NAME, REFUSED_BEFORE
+from mfa_audit.addon.connections import AUTHORITY_ENDED, OTHER_NAME, REFUSED_BEFORE, REFUSES_KNOWN
 from mfa_audit.addon.live import PartnerCenterMfa
 from mfa_audit.addon.refusals import Refusals
 from mfa_audit.exchanges.exchange import is_api_host
@@ -30,11 +30,20 @@ _PROGRAM_PATIENCE: Final = 0.100
 
 
 class Passing:
-    """Comes after mitmproxy's own addons. `hosts` are the further API hosts, `recording` the recorder's addon."""
+    """Comes after mitmproxy's own addons. `hosts` are the further API hosts, `recording` the recorder's addon.
+
+    `refusing` is the name of a program that is known to refuse the certificate.
+    """
 
     def __init__(
-        self, recording: PartnerCenterMfa, authority: Authority, hosts: Sequence[str], route: Route
+        self,
+        recording: PartnerCenterMfa,
+        authority: Authority,
+        hosts: Sequence[str],
+        route: Route,
+        refusing: str | None = None,
     ) -> None:
+        self._refusing = refusing
         self._recording = recording
         self._hosts = tuple(hosts)
         self._exempt = () if route.upstream is None else route.upstream.exempt
@@ -84,12 +93,15 @@ class Passing:
             self._say_ended()
         elif data.client_hello.sni and not is_api_host(data.client_hello.sni, self._hosts):
             reason = OTHER_NAME  # our authority's constraints exclude it
-        elif not ctx.options.mfa_audit_no_tunnel and not ctx.options.mfa_audit_enforce:
+        elif ctx.options.mfa_audit_tunnel and not ctx.options.mfa_audit_enforce:
             program = blindness.program(client.id)
             if program is not None and not program.done():
                 await asyncio.wait([program], timeout=_PROGRAM_PATIENCE)
-            if self._refusals.is_recent(blindness.known_program(client.id), time.monotonic()):
+            known = blindness.known_program(client.id)
+            if self._refusals.is_recent(known, time.monotonic()):
                 reason = REFUSED_BEFORE
+            elif known is not None and known.name == self._refusing:
+                reason = REFUSES_KNOWN
         if reason is not None:
             data.ignore_connection = True
             blindness.pass_unread(client.id, reason)

@@ -72,7 +72,7 @@ def start_server_tls(original: Any, self: Any) -> CommandGenerator[str | None]:
     error: str | None = yield from original(self)
     server = self.context.server
     connected = server.timestamp_tcp_setup or server.via  # with a proxy behind ours, only that one's is known
-    if error and connected and not getattr(self.context.options, "mfa_audit_no_tunnel", True):
+    if error and connected and getattr(self.context.options, "mfa_audit_tunnel", False):
         raise _TunnelledInsteadError
     return error
 
