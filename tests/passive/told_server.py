@@ -125,7 +125,7 @@ class Http1:
         self.answer("200 OK")
         return True
 
-    goaway = goaway_late = refused_stream = plain  # of HTTP/2 only
+    goaway = goaway_late = goaway_hundred = refused_stream = plain  # of HTTP/2 only
 
     def closed_between(self, request: Request) -> bool:
         """The server closes the kept connection a moment after its answer, as all servers do in the end."""
@@ -305,6 +305,14 @@ class Http2:
         """GOAWAY before the answer to the third call, which is still answered; then the connection ends."""
         self.server.note(request)
         if self.count >= 3:
+            self.say_goaway(stream)
+            self.ended = True
+        self.answer(stream)
+
+    def goaway_hundred(self, stream: int, request: Request) -> None:
+        """GOAWAY before the answer to each connection's hundredth call."""
+        self.server.note(request)
+        if self.count >= 100:
             self.say_goaway(stream)
             self.ended = True
         self.answer(stream)
