@@ -141,6 +141,27 @@ def is_specific(name: str) -> bool:
     return all(re.search(r"[^\W\d_]", stem) for stem in bare)
 
 
+# What starts programs when somebody wants it, or for whoever asks: no schedule runs them again as they ran before.
+_BY_HAND: Final = frozenset(
+    {
+        "terminal",
+        "login session",
+        "ssh session",
+        "powershell remoting",
+        "systemd-run",
+        "at",
+        "container",
+        "iis",
+        "launchd",
+    }
+)
+
+
+def is_unattended(started_by: str | None) -> bool:
+    """Whether a scheduler or a service starts the program, so that its next run is like its last ones; not by hand."""
+    return started_by is not None and started_by.lower() not in _BY_HAND
+
+
 def is_browser(program: str | None, user_agent: str | None) -> bool:
     """Whether this is a browser, by its program's name, else by its User-Agent."""
     if program is not None:

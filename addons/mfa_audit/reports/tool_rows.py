@@ -21,7 +21,7 @@ from mfa_audit.judging.evidence import (
     fold,
     weigh,
 )
-from mfa_audit.judging.naming import is_specific, stable_program
+from mfa_audit.judging.naming import is_specific, is_unattended, stable_program
 from mfa_audit.judging.people import People
 from mfa_audit.judging.reasons import Verdict, badness
 from mfa_audit.judging.tokens import User
@@ -167,7 +167,7 @@ def judge_row(
         }
     facts = RowFacts(
         evidence,
-        starter_known=group.identity.started_by is not None,
+        starter_known=group.specific and is_unattended(group.identity.started_by),
         specific=group.specific,
         captured=group.identity.capture is not None,
     )
