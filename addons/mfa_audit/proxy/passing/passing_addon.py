@@ -94,17 +94,23 @@ class Passing:
         elif data.client_hello.sni and not is_api_host(data.client_hello.sni, self._hosts):
             reason = OTHER_NAME  # our authority's constraints exclude it
         elif ctx.options.mfa_audit_tunnel and not ctx.options.mfa_audit_enforce:
-            program = blindness.program(client.id)
-            if program is not None and not program.done():
-                await asyncio.wait([program], timeout=_PROGRAM_PATIENCE)
-            known = blindness.known_program(client.id)
-            if self._refusals.is_recent(known, time.monotonic()):
-                reason = REFUSED_BEFORE
-            elif known is not None and known.name == self._refusing:
-                reason = REFUSES_KNOWN
+            reason = await self._why_refuse(client.id)
         if reason is not None:
             data.ignore_connection = True
             blindness.pass_unread(client.id, reason)
+
+    async def _why_refuse(self, identifier: str) -> str | None:
+        """Why this client would refuse our certificate. Nobody waits for a program's name where no name counts."""
+        if not self._refusals and self._refusing is None:
+            return None
+        blindness = self._recording.blindness
+        program = blindness.program(identifier)
+        if program is not None and not program.done():
+            await asyncio.wait([program], timeout=_PROGRAM_PATIENCE)
+        known = blindness.known_program(identifier)
+        if self._refusals.is_recent(known, time.monotonic()):
+            return REFUSED_BEFORE
+        return REFUSES_KNOWN if known is not None and known.name == self._refusing else None
 
     def tls_failed_client(self, data: tls.TlsData) -> None:
         """Remember who refuses our certificate."""
