@@ -53,11 +53,12 @@ _UNREADABLE: Final = {
     "tunnelled": "was passed through unread",
     "no-request": "connected and asked for nothing",
     "unreachable": "could not reach Partner Center through the proxy",
-    "proxy-password": "did not give the proxy's password",
-    "tls-version": "offered a TLS version that is too old",
     "refused-before": "was passed through unread, because it had just refused our certificate",
+    "known-to-refuse": "was passed through unread, because it is known to refuse our certificate",
     "authority-ended": "was passed through unread, because the proxy's certificate authority is at its end",
     "other-name": "was passed through unread, because it asked for another host by name",
+    "proxy-password": "did not give the proxy's password",
+    "tls-version": "offered a TLS version that is too old",
 }
 _LASTING: Final = frozenset({"proxy", "addon"})
 _OFF: Final = {
