@@ -16,10 +16,13 @@ from clients import CLIENTS, is_here
 from live_flows import make_flow
 from mfa_audit.commands.demo.sample_tokens import make_app_token, make_user_token
 from mfa_audit.commands.demo.standin import StandIn
+from mfa_audit.machine.folders import HOME_VARIABLE
 from processes import COMMAND, Audit
 
+pytest_plugins = ["skips"]
+
 # What a machine may have set for its own network, and what would lead a test to its user's files.
-_FOREIGN = ("PROXY", "_CA_", "_CERT", "CACERT", "CA_BUNDLE", "CAINFO", "ROOTS_FILE")
+_FOREIGN = ("PROXY", "_CA_", "_CERT", "CACERT", "CA_BUNDLE", "CAINFO", "ROOTS_FILE", "KEYLOG")
 _OWN = ("MFA_AUDIT_", "XDG_", "NO_COLOR", "FORCE_COLOR", "JAVA_TOOL_OPTIONS", "APPDATA", "LOCALAPPDATA")
 
 
@@ -30,13 +33,16 @@ def pytest_report_header() -> str:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty home folder, and an environment without this machine's proxies, roots and settings."""
+    """An empty home folder, one in it for our files, and an environment without this machine's proxies, roots and
+    settings.
+    """
     folder = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
         if any(part in name.upper() for part in _FOREIGN) or name.upper().startswith(_OWN):
             monkeypatch.delenv(name)
     for name in ("HOME", "USERPROFILE", "APPDATA", "LOCALAPPDATA"):
         monkeypatch.setenv(name, str(folder))
+    monkeypatch.setenv(HOME_VARIABLE, str(folder / "mfa-audit"))
     return folder
 
 

@@ -14,8 +14,6 @@ from observed import query
 from processes import Audit, Running
 from traffic import Connection
 
-MANY = 2_000
-
 
 @pytest.fixture
 def proxy(audit: Audit, upstream: list[str], database: Path) -> tuple[Running, int, Path]:
@@ -68,24 +66,17 @@ def test_misbehaving_clients_cost_nobody_anything(
     assert [(0,)] == query(database, "SELECT lost FROM sessions")
 
 
-@pytest.mark.timeout(170)
-def test_two_thousand_connections(proxy: tuple[Running, int, Path], database: Path, with_mfa: str) -> None:
-    """With 2,000 connections open at once, each call on each of them is answered and stored."""
-    resource = pytest.importorskip("resource", reason="NOT TESTED ON WINDOWS: the number of open files")
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = MANY * 3
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        pytest.skip(f"2,000 CONNECTIONS ARE NOT TESTED HERE: only {hard} files may be open")
-    if soft < needed:
-        pytest.skip(
-            f"2,000 CONNECTIONS ARE NOT TESTED HERE: only {soft} files may be open (ulimit -n {needed})"
-        )
+def test_many_connections_at_once(proxy: tuple[Running, int, Path], database: Path, with_mfa: str) -> None:
+    """With 100 connections open at once, each call on each of them is answered and stored.
+
+    `scripts/bench/soak.py` does that with 2,000.
+    """
     running, port, authority = proxy
-    opened = [Connection(port, authority) for _ in range(MANY)]
+    opened = [Connection(port, authority) for _ in range(100)]
     assert {200} == {one.call(with_mfa) for one in opened}
     for one in opened:
         one.tls.close()
     done = running.stop()
     assert 0 == done.returncode
-    assert [(MANY,)] == query(database, "SELECT count(*) FROM calls")
+    assert [(100,)] == query(database, "SELECT count(*) FROM calls")
     assert [(0,)] == query(database, "SELECT lost FROM sessions")

@@ -21,6 +21,8 @@ from processes import COMMAND, Audit
 from traffic import Connection
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX signals and terminals")
+# Windows has none, and must be able to collect this module.
+SIGHUP = getattr(signal, "SIGHUP", signal.SIGTERM)
 
 
 class Terminal:
@@ -121,7 +123,7 @@ def test_a_closed_terminal_ends_a_proxy(database: Path) -> None:
     assert [("stopped",)] == query(database, "SELECT ended_how FROM sessions")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, SIGHUP, signal.SIGINT])
 def test_a_proxy_with_open_connections_stops(
     audit: Audit, upstream: list[str], database: Path, with_mfa: str, number: signal.Signals
 ) -> None:
@@ -147,7 +149,7 @@ def test_a_proxy_with_open_connections_stops(
     idle.tls.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, SIGHUP])
 def test_a_signal_is_passed_on_to_the_command(
     audit: Audit, database: Path, tmp_path: Path, number: signal.Signals
 ) -> None:

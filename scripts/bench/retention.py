@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=8)
     plan = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, StandIn() as standin:
-        os.environ["HOME"] = folder
+        os.environ["MFA_AUDIT_HOME"] = folder
         database = Path(folder) / "audit.db"
         fill(database, plan.calls, plan.tokens)
         print(f"{count(database, 'calls'):,} calls and {count(database, 'tokens'):,} tokens, 500 days old")

@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--bare", action="store_true")
     plan = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, StandIn() as standin:
-        os.environ["HOME"] = folder
+        os.environ["MFA_AUDIT_HOME"] = folder
         database = Path(folder) / "audit.db"
         process, port, authority = (
             start_bare(Path(folder), standin) if plan.bare else start(database, standin)

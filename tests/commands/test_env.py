@@ -19,9 +19,8 @@ API = "api.partnercenter.microsoft.com"
 
 
 @pytest.fixture
-def proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
+def proxy(tmp_path: Path) -> Iterator[Endpoint]:
     """A proxy that has announced itself in a state folder of the test's own."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     issuer = Issuer("the proxy's", tmp_path)
     with listening({API: issuer.server(API)}) as endpoint:
         port = urlsplit(endpoint.url).port
@@ -46,7 +45,7 @@ def in_shell(tmp_path: Path, program: str, script: str, **variables: str) -> sub
     environment = {
         "PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}",
         "HOME": str(tmp_path),
-        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "MFA_AUDIT_HOME": os.environ["MFA_AUDIT_HOME"],
         **variables,
     }
     return subprocess.run(
@@ -112,9 +111,8 @@ def test_windows_shells_get_their_language(tmp_path: Path, proxy: Endpoint, shel
     assert [True] * len(expected) == [text in lines for text in expected]
 
 
-def test_bundles_go_with_the_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bundles_go_with_the_proxy(tmp_path: Path) -> None:
     """What env wrote for the terminal is gone once the proxy has ended."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     issuer = Issuer("the proxy's", tmp_path)
     with listening({}) as endpoint:
         port = urlsplit(endpoint.url).port
@@ -127,7 +125,9 @@ def test_bundles_go_with_the_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             ).stdout.strip()
             assert Path(shown).is_file()
 
-    assert [] == [path for path in (tmp_path / "state").rglob("*") if not path.is_dir()]
+    folder = proxies.running_folder()
+    assert folder.is_dir()
+    assert [] == [path for path in folder.rglob("*") if not path.is_dir()]
 
 
 def test_no_proxy_runs(tmp_path: Path) -> None:

@@ -147,7 +147,8 @@ def test_no_answer_is_no_refusal(status: int | None, own_id: bool, expected: boo
 @pytest.mark.parametrize(
     ("value", "expected"),
     [("true", True), (" True ", True), ('"TRUE"', True), ("false", False), ("FALSE", False)]
-    + [(value, None) for value in (None, "", "1", "yes", "true, false", "truefalse")],
+    + [("true, false", False), ("False,True", False), ("true, true", True)]
+    + [(value, None) for value in (None, "", "1", "yes", "true, maybe", "truefalse")],
 )
 def test_is_mfa_compliant(value: str | None, expected: bool | None) -> None:
     """isMfaCompliant says yes, no, or nothing that we understand."""

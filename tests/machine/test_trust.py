@@ -37,7 +37,7 @@ def environment(home: Path) -> dict[str, str]:
     return {
         "PATH": f"{os.environ['PATH']}{os.pathsep}/usr/sbin",
         "HOME": str(home),
-        "XDG_DATA_HOME": str(home / "data"),
+        "MFA_AUDIT_HOME": str(home / "mfa-audit"),
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
 
@@ -97,6 +97,15 @@ def test_dry_run_of_the_way_back(tmp_path: Path, issuer: Issuer, system: str, wo
     assert words.format(sha1=certificate.sha1) in said
 
 
+def test_a_dry_run_makes_no_key(tmp_path: Path) -> None:
+    """trust --dry-run before the first recording shows each step for an authority that is still to be made."""
+    done = audit(tmp_path / "home", "trust", "--dry-run")
+    assert 0 == done.returncode, done.stderr
+    assert "mfa-audit XXXXXXXX" in done.stderr
+    assert "There is none yet: the command without --dry-run makes it." in done.stderr
+    assert [] == [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
+
+
 def test_other_systems_only_dry(tmp_path: Path) -> None:
     """--system without --dry-run is refused: nothing is done by another system's rules."""
     done = audit(tmp_path, "trust", "--system", "windows")
@@ -136,7 +145,7 @@ exec "$@"
 def may_unshare() -> bool:
     return (
         sys.platform == "linux"
-        and os.geteuid() == 0
+        and getattr(os, "geteuid", lambda: None)() == 0
         and shutil.which("update-ca-certificates", path="/usr/sbin:/usr/bin") is not None
         and shutil.which("unshare") is not None
         and subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode == 0
@@ -286,7 +295,7 @@ def test_untrust_finds_a_renewed_authority(tmp_path: Path) -> None:
     (home / ".pki/nssdb").mkdir(parents=True)
     subprocess.run(["certutil", "-N", "--empty-password", "-d", f"sql:{home}/.pki/nssdb"], check=True)
     assert 0 == audit(home, "trust", "--store", "chromium").returncode
-    for kept in (home / "data/mfa-audit/authority").glob("mitmproxy*"):
+    for kept in (home / "mfa-audit/data/authority").glob("mitmproxy*"):
         kept.unlink()
     assert 0 == audit(home, "trust", "--store", "chromium").returncode
 
@@ -304,7 +313,7 @@ def test_run_uses_the_authority_that_is_trusted(tmp_path: Path) -> None:
     home = tmp_path / "home"
     (home / ".pki/nssdb").mkdir(parents=True)
     subprocess.run(["certutil", "-N", "--empty-password", "-d", f"sql:{home}/.pki/nssdb"], check=True)
-    kept = home / "data/mfa-audit/authority/mitmproxy-ca-cert.pem"
+    kept = home / "mfa-audit/data/authority/mitmproxy-ca-cert.pem"
     show = "import os; print(open(os.environ['NODE_EXTRA_CA_CERTS']).read())"
 
     def shown() -> str:

@@ -9,9 +9,10 @@ from typing import NamedTuple
 from uuid import NAMESPACE_DNS, uuid5
 
 from mfa_audit.judging import clients
-from mfa_audit.judging.clients import Tool, is_specific, is_unattended
+from mfa_audit.judging.clients import Tool
 from mfa_audit.judging.counts import Counts
 from mfa_audit.judging.evidence import Credential, RowFacts, Stretch, Watched
+from mfa_audit.judging.naming import is_specific, is_unattended
 from months.calendars import HOUR
 from months.partners import Call, Place
 from months.recorders import Recorder

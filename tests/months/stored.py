@@ -12,7 +12,7 @@ from uuid import NAMESPACE_DNS, uuid5
 
 from mfa_audit.commands.demo.sample_tokens import make_app_token, make_user_token
 from mfa_audit.exchanges.exchange import Exchange, Program, Secret
-from mfa_audit.judging.clients import product_of
+from mfa_audit.judging.naming import product_of
 from mfa_audit.judging.observations import Judge
 from mfa_audit.reports.model import Period, Report, ToolRow
 from mfa_audit.reports.settings import Settings

@@ -149,7 +149,9 @@ def test_large_bodies_go_nowhere(
 ) -> None:
     """A body that mitmproxy would stream on is neither kept nor sent on, and the page is still there."""
     (tmp_path / "body").write_bytes(bytes(3_000_000))
-    assert "" == fetch(*header, "--header", "Expect:", "--data-binary", f"@{tmp_path / 'body'}", url)
+    assert "" == fetch(
+        *header, "--max-time", "2", "--header", "Expect:", "--data-binary", f"@{tmp_path / 'body'}", url
+    )
     assert "HTTP/1.1 303" in fetch(url)
     assert "Traceback" not in proxy.stderr
 

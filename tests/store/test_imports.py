@@ -119,7 +119,7 @@ def test_retention_keeps_imported_calls_as_long_as_their_totals(database: Path) 
     with closing(files.open_for_writing(database)) as connection:
         retention = Retention()
         for _ in range(20):
-            retention.step(connection, None)
+            retention.step(connection)
         assert 700 == connection.execute("SELECT count(*) FROM calls").fetchone()[0]
     assert (0, 700, 0) == add(database, *(call(old + number, request_id=None) for number in range(700)))
     assert 701 == requests(database)

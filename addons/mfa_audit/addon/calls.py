@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import Final, NamedTuple
 
-from mitmproxy import ctx, http
+from mitmproxy import connection, ctx, http
 
 from mfa_audit.addon.connections import Blindness
 from mfa_audit.addon.options import TESTS
@@ -31,10 +31,11 @@ from mfa_audit.exchanges.maker import (
     read_authorization,
 )
 from mfa_audit.judging.observations import Judge, Observation
-from mfa_audit.store.recorder import Recorder
+from mfa_audit.store.recorder import Key, Recorder
 
 # Seconds that a new connection waits, at most, for the name of its program, before its TLS begins and again before
-# its first answer. Finding it takes some 13 ms; a program that refuses our certificate may end right after that.
+# its first answer. On Linux most need 1 ms and no wait (scripts/bench/programs.py); a program that refuses our
+# certificate may end right after that.
 PROGRAM_PATIENCE: Final = 0.100
 
 _WANTED: Final = {name.encode(): name for name in WANTED}
@@ -51,10 +52,19 @@ class _Asked(NamedTuple):
 
 
 class Calls:
-    """Calls that were asked and not yet answered. `fail` is told what went wrong while nobody waits."""
+    """Calls that were asked and not yet answered.
 
-    def __init__(self, blindness: Blindness, fail: Callable[[Exception], None]) -> None:
+    `find_program` begins to look for the one behind a connection; `fail` is told what went wrong while nobody waits.
+    """
+
+    def __init__(
+        self,
+        blindness: Blindness,
+        find_program: Callable[[connection.Client], asyncio.Future[Program | None]],
+        fail: Callable[[Exception], None],
+    ) -> None:
         self._blindness = blindness
+        self._find_program = find_program
         self._fail = fail
         self._recorder: Recorder | None = None
         self._judge = Judge()
@@ -72,7 +82,11 @@ class Calls:
             return
         path = sent.data.path.partition(b"?")[0].decode("latin-1")
         request = Request(sent.method, host, path, _read_fields(sent.headers))
-        self._blindness.saw_request(flow.client_conn.id)
+        client = flow.client_conn
+        if not self._blindness.knows(client.id):
+            # No tunnel led here: `GET https://…` to the proxy, plain HTTP, or reverse mode.
+            self._blindness.open(client.id, host, None, self._find_program(client))
+        self._blindness.saw_request(client.id)
         if is_preflight(request):
             return
         if self._add_tests(sent, read_authorization(request.fields)):
@@ -91,7 +105,7 @@ class Calls:
         return self.end(flow.id, flow.response)
 
     def end(self, flow_id: str, response: http.Response | None = None) -> Awaitable[object] | None:
-        """Record the call if that has not been done yet; what is returned waits until it is on disk (20 ms at most).
+        """Record the call if that has not been done yet; it is on disk then, and after what is returned, if anything.
 
         Without `response` no answer came, or only its head.
         """
@@ -102,8 +116,8 @@ class Calls:
         program = self._blindness.program(asked.connection)
         if program is not None and not program.done():
             return self._end_with(program, asked, answer)
-        saved = self._recorder.record(self._observe(asked, answer))
-        return None if saved is None else saved.wait()
+        self._recorder.record(self._observe(asked, answer))
+        return None
 
     def end_all(self) -> None:
         """What was asked will not be answered any more."""
@@ -120,14 +134,11 @@ class Calls:
         """
         try:
             await asyncio.wait([program], timeout=PROGRAM_PATIENCE)
-            observation = self._observe(asked, answer)
             recorder = self._recorder
             assert recorder is not None  # noqa: S101 - `end` looked
-            saved = recorder.record(observation)
+            key = recorder.record(self._observe(asked, answer))
             if not program.done():
-                program.add_done_callback(partial(_name_program, recorder, observation))
-            if saved is not None:
-                await saved.wait()
+                program.add_done_callback(partial(_name_program, recorder, key, self._judge))
         except Exception as error:
             self._fail(error)
 
@@ -154,11 +165,11 @@ class Calls:
 
 
 def _name_program(
-    recorder: Recorder, observation: Observation, program: asyncio.Future[Program | None]
+    recorder: Recorder, key: Key, judge: Judge, program: asyncio.Future[Program | None]
 ) -> None:
-    found = None if program.cancelled() or program.exception() else program.result()
+    found = None if program.cancelled() or program.exception() else judge.keep(program.result())
     if found is not None:
-        recorder.name_program(observation, found)
+        recorder.name_program(key, found)
 
 
 def _read_fields(headers: http.Headers) -> Fields:

@@ -19,11 +19,12 @@ from mfa_audit.addon.connections import Blindness
 from mfa_audit.addon.options import RECORDING_OPTIONS, TESTS, add_options
 from mfa_audit.addon.programs import Programs
 from mfa_audit.errors import AuditError
-from mfa_audit.exchanges.exchange import HOST_NAME, Program, is_api_host
+from mfa_audit.exchanges.exchange import Program, check_hosts, is_api_host
 from mfa_audit.judging.clients import client_of
 from mfa_audit.judging.observations import Judge
-from mfa_audit.judging.people import Mode
+from mfa_audit.judging.people import NAMES, Mode
 from mfa_audit.machine.folders import default_database
+from mfa_audit.machine.loopback import is_loopback
 from mfa_audit.machine.people_key import people_for
 from mfa_audit.store.files import warn_if_shared
 from mfa_audit.store.recorder import Recorder
@@ -62,10 +63,11 @@ class PartnerCenterMfa:
         self.recorder: Recorder | None = None
         self.failures = 0
         self._settings: tuple[object, ...] = ()
+        self._people = NAMES
         self._further: tuple[str, ...] = ()
         self._programs = Programs()
         self._blindness = Blindness(self._note_not_audited)
-        self._calls = Calls(self._blindness, self._fail)
+        self._calls = Calls(self._blindness, self._find_program, self._fail)
         self._said_captures = False
 
     # -- life -------------------------------------------------------------------------------------------------
@@ -77,12 +79,10 @@ class PartnerCenterMfa:
         if not any(name.startswith("mfa_audit_") for name in updated):
             return
         options = ctx.options
-        hosts = tuple(host.lower().rstrip(".") for host in options.mfa_audit_hosts)
-        for host in hosts:
-            if not HOST_NAME.fullmatch(host):
-                raise exceptions.OptionsError(
-                    f"mfa_audit_hosts: {host!r} is not a host name such as api.example.com"
-                )
+        try:
+            hosts = check_hosts(options.mfa_audit_hosts)
+        except AuditError as error:
+            raise exceptions.OptionsError(f"mfa_audit_hosts: {error}") from None
         if options.mfa_audit_keep_calls < 1 or options.mfa_audit_keep_totals < options.mfa_audit_keep_calls:
             raise exceptions.OptionsError(
                 "mfa_audit_keep_calls must be 1 or more, and mfa_audit_keep_totals not less than it"
@@ -95,11 +95,11 @@ class PartnerCenterMfa:
     def open(self) -> None:
         """Begin a recording as the options say, and end the one before. Raises OptionsError."""
         options = ctx.options
-        path = Path(options.mfa_audit_db).expanduser() if options.mfa_audit_db else default_database()
         session = Session(
             self.kind, time.time(), validate=options.mfa_audit_validate, enforce=options.mfa_audit_enforce
         )
         try:
+            path = Path(options.mfa_audit_db).expanduser() if options.mfa_audit_db else default_database()
             people = people_for(Mode(options.mfa_audit_users))
             recorder = Recorder(
                 path,
@@ -113,6 +113,7 @@ class PartnerCenterMfa:
         if self.recorder is not None:
             self.recorder.close()
         self.recorder = recorder
+        self._people = people
         self._calls.record_with(recorder, Judge(people))
         self._settings = tuple(getattr(options, name) for name in RECORDING_OPTIONS)
 
@@ -211,18 +212,19 @@ class PartnerCenterMfa:
         self._blindness.close(client.id)
 
     def _find_program(self, client: connection.Client) -> asyncio.Future[Program | None]:
-        address, port = client.peername[:2]
-        if not _is_loopback(address):
+        theirs, ours = client.peername[:2], client.sockname[:2]
+        if not (is_loopback(theirs[0]) or theirs[0] == ours[0]):
             unknown: asyncio.Future[Program | None] = asyncio.get_running_loop().create_future()
             unknown.set_result(None)
             return unknown
-        return asyncio.ensure_future(self._programs.find(port, client.sockname[1]))
+        return asyncio.ensure_future(self._programs.find(theirs, ours))
 
     def _note_not_audited(
         self, host: str, user_agent: str | None, program: Program | None, reason: str
     ) -> None:
         if self.recorder is not None:
             self.recorder.programs_denied = self._programs.denied
+            program = self._people.program(program)
             self.recorder.note_not_audited(time.time(), host, user_agent, program, reason)
 
     # -- trouble ----------------------------------------------------------------------------------------------
@@ -244,7 +246,3 @@ class PartnerCenterMfa:
             logger.warning(
                 "mfa-audit records live traffic only: audit a capture with `mfa-audit import FILE`."
             )
-
-
-def _is_loopback(address: str) -> bool:
-    return address.startswith("127.") or address in ("::1", "::ffff:127.0.0.1")

@@ -59,7 +59,7 @@ class Archive:
             self._zip: Any = zipfile.ZipFile(file)
             if any(info.flag_bits & 1 for info in self._zip.infolist()):
                 self._unlock(file, tape.name, password)
-        except AuditError:
+        except (AuditError, ImportError):
             raise
         except Exception as error:  # zipfile raises struct.error, ValueError and others on odd directories
             raise AuditError(

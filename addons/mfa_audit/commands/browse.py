@@ -10,25 +10,27 @@ import signal
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from mfa_audit.commands import quiet_option
-from mfa_audit.commands.announcements import watch
+from mfa_audit.commands.conductor import Stops, conclude, record, telling
 from mfa_audit.commands.exits import exit_code_of
-from mfa_audit.commands.recording_options import RecordingOptions, recording_options, signals_to
-from mfa_audit.commands.terminal import print_report, say
+from mfa_audit.commands.recording_options import RecordingOptions, recording_options
+from mfa_audit.commands.terminal import say
 from mfa_audit.errors import AuditError
 from mfa_audit.machine import browsers
 from mfa_audit.machine.authorities import create
 from mfa_audit.machine.browsers import Browser
-from mfa_audit.proxy.live_report import LatestReport
-from mfa_audit.proxy.serving import DEFAULT_HOST, ProxySettings, serve
-from mfa_audit.reports.databases import report_on_recording
+from mfa_audit.machine.folders import user_home
+from mfa_audit.proxy.upstream import DEFAULT_HOST
 from mfa_audit.reports.settings import Settings
-from mfa_audit.store.recorder import Recorder
+
+if TYPE_CHECKING:
+    from mfa_audit.proxy.serving import Proxy, ProxySettings
 
 START_PAGE: Final = "https://partner.microsoft.com/dashboard"
 _BEFORE: Final = (
@@ -77,80 +79,79 @@ def command(
     settings = recording.report_settings()
     say(_BEFORE, quiet=quiet)
     folder = Path(tempfile.mkdtemp(prefix="mfa-audit-"))  # mode 0700
-    profile = Path(tempfile.mkdtemp(prefix="mfa-audit-", dir=browsers.profile_parent(browser, Path.home())))
+    profile = Path(tempfile.mkdtemp(prefix="mfa-audit-", dir=browsers.profile_parent(browser, user_home())))
     try:
         authority = create(folder / "authority", recording.hosts)
-        proxy_settings = recording.proxy_settings("browse", authority, (DEFAULT_HOST, 0))
-        recorder = asyncio.run(
-            _browse(browser, profile, url, proxy_settings, settings, headless=headless, quiet=quiet)
-        )
+        plan = recording.proxy_settings("browse", authority, (DEFAULT_HOST, 0))
+        work = _Session(browser, profile, url, plan, settings, headless=headless, quiet=quiet)
+        recorder, _ = record(plan, work, quiet=quiet)
     finally:
         _remove(profile)
         _remove(folder)
-    report = report_on_recording(recorder, settings)
-    if not quiet:
-        print_report(report, sys.stderr)
-        if not report.totals.requests:
-            say(_NOTHING)
+    report = conclude(recorder, settings, quiet=quiet)
+    if not report.totals.requests:
+        say(_NOTHING, quiet=quiet)
     return exit_code_of(report.answer)
 
 
-async def _browse(
-    browser: Browser,
-    profile: Path,
-    url: str,
-    proxy_settings: ProxySettings,
-    settings: Settings,
-    *,
-    headless: bool,
-    quiet: bool,
-) -> Recorder:
-    stop = asyncio.Event()
-    with signals_to(lambda _: stop.set()):
-        async with serve(proxy_settings, lambda text: say(text, quiet=quiet)) as proxy:
-            authority = proxy_settings.authority
-            browsers.prepare(browser, profile, proxy_url=proxy.url, authority=authority.certificate_file)
-            line = browsers.arguments(
-                browser, profile, url, proxy_url=proxy.url, spki_hash=authority.spki_hash, headless=headless
-            )
-            quit_ = " (quit it with Cmd-Q)" if sys.platform == "darwin" else ""
-            say(
-                f"Recording to {proxy_settings.database}. Close {browser.name}{quit_} to see the report.",
-                quiet=quiet,
-            )
-            try:
-                # In a group of its own, so that its many processes can be ended together, and so that Ctrl-C comes
-                # to us first. What it says of itself on its outputs is of no use here.
-                child = await asyncio.create_subprocess_exec(
-                    *line,
-                    env=browsers.surroundings(os.environ, profile),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.DEVNULL,
-                    stderr=asyncio.subprocess.DEVNULL,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise AuditError(f"cannot start {browser.path}: {error.strerror}.") from None
-            began = time.monotonic()
-            watching = None if quiet else asyncio.create_task(watch(LatestReport(proxy.recorder, settings)))
-            closed = asyncio.create_task(child.wait())
-            stopped = asyncio.create_task(stop.wait())
-            try:
-                await asyncio.wait([closed, stopped], return_when=asyncio.FIRST_COMPLETED)
-                failed = (
-                    closed.done() and closed.result() != 0 and time.monotonic() - began < _SECONDS_TO_START
-                )
-            finally:
-                if watching is not None:
-                    watching.cancel()
-                stopped.cancel()
-                await _end(child, closed)
-    if failed:
-        raise AuditError(
-            f"{browser.name} ended at once with status {closed.result()}: {browser.path}. Try whether it starts by "
-            "itself, or another one with --browser."
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """The browser, from its start until it is closed or a stop signal comes."""
+
+    browser: Browser
+    profile: Path
+    url: str
+    plan: ProxySettings
+    settings: Settings
+    headless: bool
+    quiet: bool
+
+    async def __call__(self, proxy: Proxy, stops: Stops) -> None:
+        from mfa_audit.proxy.live_report import LatestReport
+
+        browser, authority = self.browser, self.plan.authority
+        browsers.prepare(browser, self.profile, proxy_url=proxy.url, authority=authority.certificate_file)
+        line = browsers.arguments(
+            browser,
+            self.profile,
+            self.url,
+            proxy_url=proxy.url,
+            spki_hash=authority.spki_hash,
+            headless=self.headless,
         )
-    return proxy.recorder
+        quit_ = " (quit it with Cmd-Q)" if sys.platform == "darwin" else ""
+        say(
+            f"Recording to {self.plan.database}. Close {browser.name}{quit_} to see the report.",
+            quiet=self.quiet,
+        )
+        try:
+            # In a group of its own, so that its many processes can be ended together, and so that Ctrl-C comes
+            # to us first. What it says of itself on its outputs is of no use here.
+            child = await asyncio.create_subprocess_exec(
+                *line,
+                env=browsers.surroundings(os.environ, self.profile),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise AuditError(f"cannot start {browser.path}: {error.strerror}.") from None
+        began = time.monotonic()
+        closed = asyncio.create_task(child.wait())
+        stopped = asyncio.create_task(stops.wait())
+        try:
+            async with telling(LatestReport(proxy.recorder, self.settings), quiet=self.quiet):
+                await asyncio.wait([closed, stopped], return_when=asyncio.FIRST_COMPLETED)
+            failed = closed.done() and closed.result() != 0 and time.monotonic() - began < _SECONDS_TO_START
+        finally:
+            stopped.cancel()
+            await _end(child, closed)
+        if failed:
+            raise AuditError(
+                f"{browser.name} ended at once with status {closed.result()}: {browser.path}. Try whether it starts by "
+                "itself, or another one with --browser."
+            )
 
 
 async def _end(child: asyncio.subprocess.Process, closed: asyncio.Task[int]) -> None:

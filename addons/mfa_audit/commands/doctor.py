@@ -24,9 +24,9 @@ from mfa_audit.doctor import (
 )
 from mfa_audit.doctor.probe import Probe, Step, probe
 from mfa_audit.errors import AuditError
-from mfa_audit.exchanges.exchange import API_HOSTS, is_api_host
+from mfa_audit.exchanges.exchange import API_HOSTS, check_hosts, is_api_host
 from mfa_audit.machine import proxies
-from mfa_audit.machine.folders import authority_folder
+from mfa_audit.machine.folders import authority_folder, user_home
 from mfa_audit.printable import line
 from mfa_audit.proxy.upstream import read_listen
 
@@ -76,8 +76,8 @@ def command(
         listen=read_listen(listen),
         authority_folder=authority_folder(),
         proxies=tuple(proxies.find_all()),
-        hosts=(*API_HOSTS, *hosts),
-        home=Path.home(),
+        hosts=(*API_HOSTS, *check_hosts(hosts)),
+        home=user_home(),
     )
     findings = [_run(check, around) for check in CHECKS]
     findings += [_through(host, around) for host in through]
@@ -92,6 +92,8 @@ def command(
 def _run(check: Check, around: Surroundings) -> Finding:
     try:
         return check(around)
+    except ImportError:  # our own installation is broken, which no check is about
+        raise
     except Exception as error:  # one check that fails must not hide the others
         name = check.__name__.removeprefix("check_").replace("_", "-")
         return Finding(name, State.UNKNOWN, f"This could not be looked at ({type(error).__name__}).")

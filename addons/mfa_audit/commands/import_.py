@@ -11,13 +11,13 @@ from typing import Final
 import click
 
 from mfa_audit.captures import recognition
-from mfa_audit.captures.importer import import_capture
+from mfa_audit.captures.importer import describe_failure, import_capture
 from mfa_audit.captures.recognition import Capture, NotACaptureError
 from mfa_audit.commands import EXIT_FAILED, database_option, quiet_option
 from mfa_audit.commands.import_summary import describe
 from mfa_audit.commands.terminal import say, wants_colour
 from mfa_audit.errors import AuditError
-from mfa_audit.exchanges.exchange import HOST_NAME
+from mfa_audit.exchanges.exchange import check_hosts
 from mfa_audit.judging.people import Mode, People
 from mfa_audit.machine.people_key import people_for
 from mfa_audit.printable import line
@@ -67,20 +67,35 @@ def command(
     password = _Password(ask, password_file)
     failed = False
     foreign: list[str] = []
-    with Importer(database) as importer:
+    further = check_hosts(hosts)
+    with contextlib.ExitStack() as stack:
+        importer: Importer | None = None
         for path, named in _find_files(files, recursive, database):
             try:
-                with recognition.read(path, password, _check(hosts)) as capture:
-                    failed |= not _import(capture, importer, people, quiet) and named
+                capture = recognition.read(path, password, further)
             except NotACaptureError as error:
                 if named:
                     _complain(error)
                     failed = True
                 else:
                     foreign.append(line(str(path), 120))
+                continue
             except AuditError as error:
                 _complain(error)
                 failed |= named
+                continue
+            except ImportError:
+                raise  # a package is missing: no file's fault
+            except Exception as error:
+                _complain(
+                    AuditError(f"{line(str(path or 'standard input'), 120)}: {describe_failure(error)}")
+                )
+                failed |= named
+                continue
+            with capture:
+                # No database is made for files of which none can be read.
+                importer = importer or stack.enter_context(Importer(database))
+                failed |= not _import(capture, importer, people, quiet) and named
     if foreign:
         shown = ", ".join(foreign[:_FOREIGN_NAMED])
         more = f" and {len(foreign) - _FOREIGN_NAMED:,} more" if len(foreign) > _FOREIGN_NAMED else ""
@@ -94,24 +109,16 @@ def _import(capture: Capture, importer: Importer, people: People, quiet: bool) -
         done = import_capture(capture, importer, people, advance)
     for sentence in describe(done):
         say(sentence, quiet=quiet)
-    if done.trouble is None:
-        return True
-    _complain(AuditError(f"{line(done.name)}: {done.trouble}"))
-    return bool(done.calls or done.rows)
+    if done.trouble is not None:
+        _complain(AuditError(f"{line(done.name)}: {done.trouble}"))
+        return bool(done.calls or done.rows)
+    if not done.usable:
+        _complain(AuditError(f"{line(done.name)}: nothing in it could be used. The lines above say why."))
+    return done.usable
 
 
 def _complain(error: AuditError) -> None:
     say(f"mfa-audit: {error}")
-
-
-def _check(hosts: Sequence[str]) -> tuple[str, ...]:
-    names = tuple(host.lower().rstrip(".") for host in hosts)
-    for name in names:
-        if not HOST_NAME.fullmatch(name):
-            raise AuditError(
-                f"--host {line(name)} is not a host's name. Give a DNS name without port or https://."
-            )
-    return names
 
 
 def _find_files(files: Sequence[str], recursive: bool, database: Path) -> Iterator[tuple[Path | None, bool]]:

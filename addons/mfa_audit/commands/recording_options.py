@@ -1,64 +1,57 @@
-"""Options and steps that all recording commands share: where the proxy listens, what it opens, how it asks."""
+"""The options that all recording commands share: what to record, how to ask Partner Center, which way out."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
-from types import FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from mfa_audit.addon.options import OPTIONS, RecorderOption
 from mfa_audit.commands import database_option
 from mfa_audit.commands.judging_options import names_option, read_settings, strict_option
-from mfa_audit.judging.people import Mode
+from mfa_audit.exchanges.exchange import check_hosts
 from mfa_audit.machine import proxies
 from mfa_audit.machine.authorities import Authority
-from mfa_audit.proxy.serving import ProxySettings, check_hosts
+from mfa_audit.proxy.mitmproxy_options import check_names
 from mfa_audit.proxy.upstream import Route, Upstream, from_settings, parse
 from mfa_audit.reports.settings import Settings
 
-EXIT_OPTIONS: Final = ("command", "report")
+if TYPE_CHECKING:
+    from mfa_audit.proxy.serving import ProxySettings
 
-# What ends a recording. SIGHUP is a closed terminal; SIGBREAK is Ctrl-Break and the closing console on Windows.
-STOP_SIGNALS: Final = tuple(
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
-)
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
+def _as_click(option: RecorderOption) -> Decorator:
+    """The command line's option for one of the recorder's, whose value has the option's name in mitmproxy."""
+    flag, _, argument = (option.flag or "").partition(" ")
+    name, help_ = option.mitmproxy_name, option.help
+    if option.type is bool:
+        return click.option(flag, name, is_flag=True, help=help_)
+    if option.choices:
+        return click.option(
+            flag,
+            name,
+            type=click.Choice(option.choices),
+            default=option.default,
+            show_default=True,
+            help=help_,
+        )
+    return click.option(
+        flag, name, metavar=argument, multiple=not isinstance(option.default, str), help=help_
+    )
+
+
+# `--db` is the same for all commands that read or store.
+_RECORDER: Final = tuple(option for option in OPTIONS if option.flag is not None and option.name != "db")
 _OPTIONS: Final = (
     database_option(),
-    click.option("--host", "hosts", multiple=True, metavar="NAME", help="A further API host. Repeatable."),
-    click.option(
-        "--validate",
-        is_flag=True,
-        help="Ask Partner Center on each call with a user token whether it is MFA compliant (ValidateMfa).",
-    ),
-    click.option(
-        "--enforce",
-        is_flag=True,
-        help="Ask Partner Center to refuse user tokens without MFA (MS-Enforce-MFA), GET and HEAD only.",
-    ),
-    click.option(
-        "--users",
-        type=click.Choice([mode.value for mode in Mode]),
-        default="name",
-        show_default=True,
-        help="Store users by name, under a pseudonym, or not at all.",
-    ),
-    click.option(
-        "--synchronous",
-        type=click.Choice(["normal", "full"]),
-        default="normal",
-        show_default=True,
-        help="full: recorded calls survive a power failure too, at the disk's speed.",
-    ),
+    *map(_as_click, _RECORDER),
     click.option(
         "--upstream",
         metavar="URL",
@@ -70,7 +63,7 @@ _OPTIONS: Final = (
         "extra",
         multiple=True,
         metavar="NAME=VALUE",
-        help="Any mitmproxy option, as for mitmdump. Repeatable.",
+        help="A mitmproxy option, as for mitmdump (docs/options.md says which). Repeatable.",
     ),
     names_option,
     strict_option,
@@ -79,18 +72,22 @@ _OPTIONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class RecordingOptions:
-    """What the options that all recording commands share were given."""
+    """What the options that all recording commands share were given.
+
+    `recorder`: the recorder's own options but the database, by their names in mitmproxy.
+    """
 
     database: Path
-    hosts: tuple[str, ...]
-    validate: bool
-    enforce: bool
-    users: str
-    synchronous: str
+    recorder: Mapping[str, Any]
     upstream: str | None
     extra: tuple[str, ...]
     names: Path | None
     strict: bool
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The further API hosts."""
+        return tuple(self.recorder["mfa_audit_hosts"])
 
     def report_settings(self) -> Settings:
         """How to report on the recording. Raises AuditError."""
@@ -117,6 +114,8 @@ class RecordingOptions:
         page: bool = False,
     ) -> ProxySettings:
         """How to record as a command of this `kind`. Raises AuditError."""
+        from mfa_audit.proxy.serving import ProxySettings
+
         host, port = listen
         return ProxySettings(
             kind=kind,
@@ -125,10 +124,7 @@ class RecordingOptions:
             host=host,
             port=port,
             hosts=self.hosts,
-            validate=self.validate,
-            enforce=self.enforce,
-            users=self.users,
-            synchronous=self.synchronous,
+            recorder=self.recorder,
             extra=self.extra,
             route=route or Route(upstream=self.read_upstream()),
             page=page,
@@ -140,31 +136,13 @@ def recording_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def gather(**values: Any) -> Any:
-        given = {one.name: values.pop(one.name) for one in fields(RecordingOptions)}
-        given["hosts"] = check_hosts(given["hosts"])
-        return function(recording=RecordingOptions(**given), **values)
+        recorder = {option.mitmproxy_name: values.pop(option.mitmproxy_name) for option in _RECORDER}
+        recorder["mfa_audit_hosts"] = check_hosts(recorder["mfa_audit_hosts"])
+        check_names([spec.partition("=")[0] for spec in values["extra"]])  # before anything is made
+        given = {one.name: values.pop(one.name) for one in fields(RecordingOptions) if one.name != "recorder"}
+        return function(recording=RecordingOptions(recorder=recorder, **given), **values)
 
     command: Callable[..., Any] = gather
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
-
-
-@contextlib.contextmanager
-def signals_to(handler: Callable[[int], None]) -> Iterator[None]:
-    """Call `handler` on the event loop for each stop signal, instead of what Python does, for as long as it lasts.
-
-    Plain `signal.signal`, since asyncio's own handlers do not exist on Windows.
-    """
-    loop = asyncio.get_running_loop()
-
-    def pass_on(number: int, _: FrameType | None) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has just ended
-            loop.call_soon_threadsafe(handler, number)
-
-    before = {number: signal.signal(number, pass_on) for number in STOP_SIGNALS}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)

@@ -20,7 +20,7 @@ from mfa_audit.commands.judging_options import (
 )
 from mfa_audit.commands.output import open_in_browser, write_file
 from mfa_audit.commands.terminal import print_report, say, write_data
-from mfa_audit.formats import FORMATS, render
+from mfa_audit.formats import FORMATS, format_of, render
 from mfa_audit.machine.folders import default_database
 from mfa_audit.reports.databases import report_on
 from mfa_audit.reports.periods import DEFAULT_SINCE, read_period
@@ -32,9 +32,7 @@ from mfa_audit.reports.periods import DEFAULT_SINCE, read_period
     "--format",
     "format_",
     type=click.Choice(list(FORMATS)),
-    default="table",
-    show_default=True,
-    help="How to write the report.",
+    help="How to write the report. Default: by the ending of --output, else table.",
 )
 @click.option(
     "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead of stdout."
@@ -55,7 +53,7 @@ from mfa_audit.reports.periods import DEFAULT_SINCE, read_period
 )
 def command(
     databases: tuple[Path, ...],
-    format_: str,
+    format_: str | None,
     output: Path | None,
     open_: bool,
     since: str,
@@ -74,6 +72,7 @@ def command(
 
     Exit codes: 0 yes, 1 no, 3 cannot tell yet, 2 wrong usage or failure.
     """
+    format_ = _choose_format(format_, output, open_=open_)
     period = read_period(since, until, datetime.now(UTC))
     source = click.get_current_context().get_parameter_source("databases")
     if more_databases and source is ParameterSource.ENVIRONMENT:
@@ -90,3 +89,18 @@ def command(
     else:
         write_data(render(format_, report))
     return exit_code_of(report.answer, fail_on)
+
+
+def _choose_format(given: str | None, output: Path | None, *, open_: bool) -> str:
+    """The format that --format, --open or the name of the file asks for. Raises UsageError where two disagree."""
+    if open_:
+        if given not in (None, "html") or output is not None:
+            raise click.UsageError("--open shows the report as HTML; use it without --format and --output.")
+        return "html"
+    named = format_of(output.name) if output is not None else None
+    if given is not None and named is not None and given != named:
+        raise click.UsageError(
+            f"--format {given} and a file named *{output.suffix if output else ''} disagree: leave --format out to "
+            f"write {named}, or give the file another ending."
+        )
+    return given or named or "table"

@@ -7,27 +7,31 @@ import contextlib
 import os
 import shutil
 import signal
-import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from mfa_audit.commands import quiet_option
+from mfa_audit.commands.conductor import Stops, conclude, record
 from mfa_audit.commands.exits import exit_code_of, fail_on_option
-from mfa_audit.commands.recording_options import EXIT_OPTIONS, RecordingOptions, recording_options, signals_to
-from mfa_audit.commands.terminal import print_report, say
+from mfa_audit.commands.recording_options import RecordingOptions, recording_options
+from mfa_audit.commands.terminal import say
 from mfa_audit.errors import AuditError
-from mfa_audit.machine import proxies
 from mfa_audit.machine.authorities import create
 from mfa_audit.machine.environment import bypasses
+from mfa_audit.machine.environment.shells import quote
 from mfa_audit.machine.environment.variables import child_environment
 from mfa_audit.machine.folders import authority_folder
 from mfa_audit.machine.trust.known import trusted_authority
-from mfa_audit.proxy.serving import DEFAULT_HOST, ProxySettings, serve
-from mfa_audit.proxy.upstream import check_listening, read_listen
-from mfa_audit.reports.databases import report_on_recording
-from mfa_audit.store.recorder import Recorder
+from mfa_audit.printable import line
+from mfa_audit.proxy.upstream import DEFAULT_HOST, check_listening, read_listen
+
+if TYPE_CHECKING:
+    from mfa_audit.proxy.serving import Proxy, ProxySettings
+
+_OF_TERMINAL: Final = (signal.SIGINT, getattr(signal, "SIGBREAK", signal.SIGINT))
 
 
 @click.command(
@@ -40,7 +44,7 @@ from mfa_audit.store.recorder import Recorder
 @recording_options
 @click.option(
     "--exit-code",
-    type=click.Choice(EXIT_OPTIONS),
+    type=click.Choice(["command", "report"]),
     default="command",
     show_default=True,
     help="Whose failure comes first: the command's own exit code, or always the report's.",
@@ -67,79 +71,87 @@ def command(
     address = read_listen(listen) if listen else (DEFAULT_HOST, 0)
     check_listening(address[0], None)
     settings = recording.report_settings()
-    program = shutil.which(command_line[0])
-    if program is None:
-        raise AuditError(f"there is no program {command_line[0]}. Give its path, or check PATH.")
+    program = _find(command_line[0])
     folder = Path(tempfile.mkdtemp(prefix="mfa-audit-run-"))  # mode 0700
     try:
         authority = trusted_authority(authority_folder(), recording.hosts) or create(
             folder / "authority", recording.hosts
         )
-        proxy_settings = recording.proxy_settings("run", authority, address)
-        recorder, status = asyncio.run(_run([program, *command_line[1:]], proxy_settings, folder, quiet))
+        plan = recording.proxy_settings("run", authority, address)
+        work = _Command([program, *command_line[1:]], plan, folder, quiet=quiet)
+        recorder, status = record(plan, work, quiet=quiet)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    report = report_on_recording(recorder, settings)
-    if not quiet:
-        print_report(report, sys.stderr)
-        if not report.totals.requests and not report.totals.without_token and not report.not_audited:
-            say("No call reached the proxy. Programs that do not look at its variables:")
-            for kind in bypasses.KINDS:
-                say(f"  - {kind}")
+    report = conclude(recorder, settings, quiet=quiet)
+    if not report.totals.requests and not report.totals.without_token and not report.not_audited:
+        say("No call reached the proxy. Programs that ignore its variables:", quiet=quiet)
+        for kind in bypasses.KINDS:
+            say(f"  - {kind}", quiet=quiet)
     if status and exit_code == "command":
         return status
     return exit_code_of(report.answer, fail_on)
 
 
-async def _run(
-    arguments: list[str], proxy_settings: ProxySettings, folder: Path, quiet: bool
-) -> tuple[Recorder, int]:
-    child: asyncio.subprocess.Process | None = None
-    stops: list[int] = []
+def _find(name: str) -> str:
+    """The path of the program. Raises AuditError, which says whether it is missing or only not executable."""
+    program = shutil.which(name)
+    if program is not None:
+        return program
+    shown = line(name)
+    path = Path(name)
+    if path.is_dir():
+        raise AuditError(f"{shown} is a folder, not a program.")
+    if path.is_file() and (os.path.dirname(name) or os.name == "nt"):  # noqa: PTH120 - Path forgets a leading ./
+        how = "name the program that runs it, such as: mfa-audit run -- python3 "
+        chmod = "" if os.name == "nt" else f", or make it executable: chmod +x {quote(name)}"
+        raise AuditError(f"{shown} is not executable; {how}{quote(name)}{chmod}.")
+    if path.is_file():
+        raise AuditError(
+            f"{shown} is a file here and no program on PATH; give it as ./{shown}, or name its interpreter."
+        )
+    raise AuditError(f"there is no program {shown}. Give its path, or check PATH.")
 
-    def pass_on(number: int) -> None:
-        # A terminal sends its Ctrl-C to every process in the foreground, so the child has had it already.
-        if number == signal.SIGINT or number == getattr(signal, "SIGBREAK", None):
-            return
-        stops.append(number)
-        if child is not None and child.returncode is None:
+
+class _Command:
+    """The user's command, started once the proxy listens; its exit status is what the shell would have."""
+
+    def __init__(self, arguments: list[str], plan: ProxySettings, folder: Path, *, quiet: bool) -> None:
+        self._arguments = arguments
+        self._plan = plan
+        self._folder = folder
+        self._quiet = quiet
+
+    async def __call__(self, proxy: Proxy, stops: Stops) -> int:
+        environment = child_environment(
+            os.environ,
+            proxy_url=proxy.url,
+            authority_pem=self._plan.authority.certificate_file,
+            folder=self._folder / "trust",
+            api_hosts=self._plan.hosts,
+            say=lambda text: say(text, quiet=self._quiet),
+        )
+        for warning in bypasses.warnings_for(self._arguments, environment):
+            say(warning, quiet=self._quiet)
+        try:
+            child = await asyncio.create_subprocess_exec(*self._arguments, env=environment)
+        except OSError as error:
+            raise AuditError(f"cannot start {line(self._arguments[0])}: {error.strerror}.") from None
+        passed: list[int] = []
+
+        def pass_on(number: int) -> None:
+            # A terminal sends its Ctrl-C to every process in the foreground, so the child has had it already.
+            if number in _OF_TERMINAL or child.returncode is not None:
+                return
+            passed.append(number)
             with contextlib.suppress(ProcessLookupError):
-                if len(stops) > 1:
+                if len(passed) > 1:
                     child.kill()
                 else:
                     child.send_signal(number)
 
-    with signals_to(pass_on):
-        async with serve(proxy_settings, say) as proxy, contextlib.AsyncExitStack() as stack:
-            with contextlib.suppress(AuditError):  # only `mfa-audit env` inside the command would miss it
-                stack.enter_context(
-                    proxies.announce(
-                        proxy.host,
-                        proxy.port,
-                        authority=proxy_settings.authority.certificate_file,
-                        database=proxy_settings.database,
-                        hosts=proxy_settings.hosts,
-                        kind=proxies.RUN,
-                    )
-                )
-            environment = child_environment(
-                os.environ,
-                proxy_url=proxy.url,
-                authority_pem=proxy_settings.authority.certificate_file,
-                folder=folder / "trust",
-                api_hosts=proxy_settings.hosts,
-                say=lambda text: say(text, quiet=quiet),
-            )
-            for warning in bypasses.warnings_for(arguments, environment):
-                say(warning, quiet=quiet)
-            try:
-                child = await asyncio.create_subprocess_exec(*arguments, env=environment)
-            except OSError as error:
-                raise AuditError(f"cannot start {arguments[0]}: {error.strerror}.") from None
-            if stops:
-                pass_on(stops.pop())
-            status = await child.wait()
-            left = bypasses.left_behind(proxy.url)
-            if left:
-                say(f"Left running, and without their proxy from now on: {', '.join(left)}", quiet=quiet)
-    return proxy.recorder, status if status >= 0 else 128 - status
+        stops.pass_to(pass_on)
+        status = await child.wait()
+        left = bypasses.left_behind(proxy.url)
+        if left:
+            say(f"Left running, and without their proxy from now on: {', '.join(left)}", quiet=self._quiet)
+        return status if status >= 0 else 128 - status

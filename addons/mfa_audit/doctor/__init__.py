@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from mfa_audit.machine.environment.shells import quote
 from mfa_audit.machine.proxies import RunningProxy
 
 
@@ -54,8 +55,8 @@ class Surroundings:
     def set_line(self, name: str, value: str) -> str:
         """The line that sets a variable in this terminal."""
         if self.windows:
-            return "$env:{} = '{}'".format(name, value.replace("'", "''"))
-        return f"export {name}={_quoted(value)}"
+            return f"$env:{name} = {self.quote(value)}"
+        return f"export {name}={self.quote(value)}"
 
     def unset_line(self, *names: str) -> str:
         """The line that unsets variables in this terminal."""
@@ -63,17 +64,15 @@ class Surroundings:
             return "Remove-Item " + ", ".join(f"Env:{name}" for name in names)
         return f"unset {' '.join(names)}"
 
+    def quote(self, word: str | Path) -> str:
+        """A word of such a line."""
+        return quote(str(word), windows=self.windows)
+
     def delete_line(self, *paths: Path) -> str:
         """The line that deletes files."""
         if self.windows:
-            return "Remove-Item -LiteralPath " + ", ".join(f"'{path}'" for path in paths)
-        return "rm -f " + " ".join(_quoted(str(path)) for path in paths)
+            return "Remove-Item -LiteralPath " + ", ".join(self.quote(path) for path in paths)
+        return "rm -f " + " ".join(self.quote(path) for path in paths)
 
 
 Check = Callable[[Surroundings], Finding]
-
-
-def _quoted(value: str) -> str:
-    import shlex
-
-    return shlex.quote(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -60,7 +59,7 @@ def check_authority_privacy(around: Surroundings) -> Finding:
             State.WRONG,
             f"Other accounts can read the authority's key ({key}): they could answer your programs in the API's place.",
             "Take their rights away; if others have been at this machine since, make a new one (mfa-audit untrust).",
-            f"chmod 600 {shlex.quote(str(key))}",
+            f"chmod 600 {around.quote(key)}",
         )
     return Finding("authority-privacy", State.RIGHT, "Only your account can read the authority's key.")
 

@@ -160,7 +160,9 @@ def check_database_privacy(around: Surroundings) -> Finding:
             State.WRONG,
             f"{path} belongs to another account (number {status.st_uid}), yours is {os.geteuid()}.",
             "Record as that account, or make the file yours.",
-            f"sudo chown {os.geteuid()} {_shell(path)}" if os.geteuid() else f"chown 0 {_shell(path)}",
+            f"sudo chown {os.geteuid()} {around.quote(path)}"
+            if os.geteuid()
+            else f"chown 0 {around.quote(path)}",
         )
     if status.st_mode & 0o077:
         return Finding(
@@ -168,7 +170,7 @@ def check_database_privacy(around: Surroundings) -> Finding:
             State.WRONG,
             f"Other accounts can read {path} (mode {status.st_mode & 0o777:04o}).",
             "Take their rights away.",
-            f"chmod 600 {_shell(path)}",
+            f"chmod 600 {around.quote(path)}",
         )
     return Finding("database-privacy", State.RIGHT, "Only your account can read the database.")
 
@@ -211,9 +213,3 @@ def check_space(around: Surroundings) -> Finding:
             f"Make room there ({SMALLEST_SPACE // 1_000_000} MB at least), or record to another disk with --db.",
         )
     return Finding("space", State.RIGHT, f"{megabytes} are free where the database is.")
-
-
-def _shell(path: Path) -> str:
-    import shlex
-
-    return shlex.quote(str(path))

@@ -11,6 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, NoReturn
 
+from mfa_audit.errors import AuditError
+from mfa_audit.printable import line
+
 # Where Partner Center's API answers: global and US Government, China (21Vianet), pricing and referrals,
 # pre-production. Read in Microsoft's documentation.
 API_HOSTS: Final = (
@@ -35,6 +38,17 @@ def is_api_host(host: str, further: Iterable[str] = ()) -> bool:
     """Whether `host` (a DNS name without port, any letters' case) is one of Partner Center's, or one of `further`."""
     name = host.lower().rstrip(".")
     return name in API_HOSTS or name.endswith("." + API_DOMAIN) or name in further
+
+
+def check_hosts(hosts: Iterable[str]) -> tuple[str, ...]:
+    """Further API hosts as a user names them, in lower case. Raises AuditError for what is no host name."""
+    names = tuple(host.lower().rstrip(".") for host in hosts)
+    for name in names:
+        if not HOST_NAME.fullmatch(name):
+            raise AuditError(
+                f"{line(name)!r} is not a host name such as api.example.com; give it without port and https://."
+            )
+    return names
 
 
 class Secret:

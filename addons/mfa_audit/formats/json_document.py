@@ -212,7 +212,7 @@ def _microsoft(found: Microsoft) -> dict[str, Any]:
                 "name": one.name,
                 "calls": one.calls,
                 "with_mfa": one.with_mfa,
-                "without_mfa": one.calls - one.with_mfa,
+                "without_mfa": one.without_mfa,
                 "seen": one.seen,
                 "failing": one.failing,
                 "users": list(one.users),

@@ -63,6 +63,7 @@ _OFF: Final = {
     "slept": "the machine slept",
     "unloaded": "the addon was unloaded",
     "behind": "it could not keep up",
+    "unread": "a journal beside the database cannot be read",
 }
 
 
@@ -181,13 +182,14 @@ def microsoft_match(one: Match, show: Show = name) -> str:
 
 def microsoft_application(one: MicrosoftApplication, now: datetime, show: Show = name) -> str:
     """One application of Microsoft's lists: "Billing: 2 of 7 calls without MFA, dana@contoso.example, last 7 Nov"."""
-    without = one.calls - one.with_mfa
+    without, not_known = one.without_mfa, one.calls - one.with_mfa - one.without_mfa
     told = f"{show(one.name)}: "
-    told += (
-        f"{without:,} of {count(one.calls, 'call')} without MFA"
-        if without
-        else f"{count(one.calls, 'call')} with MFA"
-    )
+    if without:
+        told += f"{without:,} of {count(one.calls, 'call')} without MFA"
+    else:
+        told += f"{count(one.with_mfa, 'call')} with MFA"
+    if not_known:
+        told += f", {not_known:,} of which Microsoft does not say"
     if without and not one.failing:
         told += ", none in the newest week"
     if one.seen:
@@ -344,10 +346,10 @@ def notes(report: Report) -> list[str]:
 
 
 def sanitised(report: Report) -> str:
-    """How many calls came without a token because somebody or something took it out of the capture."""
+    """How many calls came from captures in which no call has a token; why, cannot be known in general."""
     verb = "was" if report.totals.sanitised == 1 else "were"
     calls = count(report.totals.sanitised, "call")
-    return f"{calls} {verb} imported from captures whose tokens had been taken out: export them again."
+    return f"{calls} {verb} imported from captures without tokens: capture them again with their Authorization headers."
 
 
 def gap(row: Gap, now: datetime, show: Show = name) -> str:
@@ -451,22 +453,31 @@ def _is_own(report: Report, start: datetime) -> bool:
 
 
 def tries(report: Report) -> list[Try]:
-    """Why nothing was seen, likeliest first, and what to try."""
+    """Why nothing was seen, likeliest first, and what to try; never what the reader has just done."""
+    own = report.period.start is not None and _is_own(report, report.period.start)
     found = []
     if report.not_audited:
         found.append(Try("The programs above reached the recorder but could not be read.", ""))
-    if any(source.kind == "proxy" and source.ended is None for source in report.sources):
+    if any(source.kind == "proxy" and (own or source.ended is None) for source in report.sources):
         found.append(
             Try("A program goes through the proxy only if its environment says so.", "mfa-audit env")
         )
     if not report.sources:
         where = "in this database yet" if report.period.start is None else "in this period"
         found.append(Try(f"Nothing has been recorded {where}.", "mfa-audit run -- COMMAND"))
+    elif own and all(source.kind == "run" for source in report.sources):
+        found.append(Try("The command did not call Partner Center, or ignores the proxy variables.", ""))
+        found.append(
+            Try(
+                "The calls come from a service, a container or a job that it only triggers.",
+                "mfa-audit proxy",
+            )
+        )
     else:
         found.append(
-            Try("The tool did not go through the recorder. Start it through it.", "mfa-audit run -- COMMAND")
+            Try("The tool did not go through the recorder. Start it with run.", "mfa-audit run -- COMMAND")
         )
-    if report.period.start is not None and not _is_own(report, report.period.start):
+    if report.period.start is not None and not own:
         found.append(Try("The tool last ran before this period.", "mfa-audit report --since all"))
     found.append(
         Try(

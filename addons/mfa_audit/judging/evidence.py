@@ -226,6 +226,25 @@ def depends_on_times(evidence: Iterable[Stretch]) -> bool:
 # -- the rule -----------------------------------------------------------------------------------------------
 
 
+class _Issued(NamedTuple):
+    """When good tokens were issued: the first, the last, and how many."""
+
+    first: float
+    last: float
+    tokens: int
+
+    @property
+    def lasts(self) -> float:
+        """Seconds from the first to the last."""
+        return self.last - self.first
+
+    def plus(self, other: _Issued | None) -> _Issued:
+        """Both together."""
+        if other is None:
+            return self
+        return _Issued(min(self.first, other.first), max(self.last, other.last), self.tokens + other.tokens)
+
+
 class _Good:
     """Good Stretches, as the rule asks for them."""
 
@@ -236,9 +255,11 @@ class _Good:
         )
         self._days: dict[float, dict[int, set[int]]] = {}
 
-    def issued(self, after: float) -> Sequence[float]:
-        """When tokens were issued after that moment, each moment once, in order."""
-        return self._issued[bisect_right(self._issued, after) :]
+    def issued(self, after: float) -> _Issued | None:
+        """When tokens were issued after that moment; None: none was."""
+        at = bisect_right(self._issued, after)
+        left = len(self._issued) - at
+        return _Issued(self._issued[at], self._issued[-1], left) if left else None
 
     def days(self, after: float) -> Mapping[int, set[int]]:
         """Hour of the day to the days with good calls in it, by tokens issued after that moment."""
@@ -261,9 +282,9 @@ class _Case:
 
     bad_days: Mapping[int, set[int]]  # hour of the day -> days with bad calls in it
     between: bool  # whether a good call of this credential came between the first and the last bad one
-    own: Sequence[float]  # when good tokens of this credential were issued after its last bad call
-    issued: Sequence[float]  # the same, of this credential or one in its place
-    anybody: Sequence[float]  # the same, of any credential of the row
+    own: _Issued | None  # good tokens of this credential after its last bad call
+    issued: _Issued | None  # the same, of this credential or one in its place
+    anybody: _Issued | None  # the same, of any credential of the row
     good_days: Sequence[Mapping[int, set[int]]]  # hour of the day -> days with good calls since
     watched: Callable[[float], float]  # days from the last bad call to a moment in which a recorder ran
     now: float
@@ -327,8 +348,8 @@ class Rule:
         return min(self.longest_wait, _longest_pause(days) + self.margin)
 
 
-def _lasting(issued: Sequence[float], rule: Rule) -> bool:
-    return bool(issued) and issued[-1] - issued[0] >= rule.lasting
+def _is_lasting(issued: _Issued | None, rule: Rule) -> bool:
+    return issued is not None and issued.lasts >= rule.lasting
 
 
 def _longest_pause(days: Sequence[int]) -> int:
@@ -352,7 +373,7 @@ def _came_at_their_hours(case: _Case, rule: Rule) -> bool:
 
 def _succeeds_a_habit(case: _Case, rule: Rule) -> bool:
     """The good tokens are of the credential itself, or of one that took the place of one that was used for long."""
-    return _lasting(case.own, rule) or len(case.all_bad_days) >= rule.fewest_bad_days
+    return _is_lasting(case.own, rule) or len(case.all_bad_days) >= rule.fewest_bad_days
 
 
 def _is_one_job(case: _Case, rule: Rule) -> bool:
@@ -373,23 +394,29 @@ RULE: Final = Rule(
 
 def _wait_for_schedule(case: _Case, rule: Rule) -> float | None:
     """a. The row knows what starts the program: its next runs used MFA, and no run between the bad ones did."""
-    if not _lasting(case.issued, rule) or not all(holds(case, rule) for holds in rule.by_schedule):
+    if not _is_lasting(case.issued, rule) or not all(holds(case, rule) for holds in rule.by_schedule):
         return None
     return 0.0
 
 
 def _wait_for_rhythm(case: _Case, rule: Rule) -> float | None:
     """b. In watched time the bad calls have not come back, when by their rhythm at each hour of the day they would."""
-    if not _lasting(case.issued, rule) or not all(holds(case, rule) for holds in rule.by_rhythm):
+    issued = case.issued
+    if (
+        issued is None
+        or issued.lasts < rule.lasting
+        or not all(holds(case, rule) for holds in rule.by_rhythm)
+    ):
         return None
-    return _still(
-        case, rule, max(rule.wait_of(case.bad_near(hour)) for hour in case.bad_days), case.issued[-1]
-    )
+    return _still(case, rule, max(rule.wait_of(case.bad_near(hour)) for hour in case.bad_days), issued.last)
 
 
 def _wait_for_silence(case: _Case, rule: Rule) -> float | None:
     """c. The bad calls are gone for as long as a monthly job may take, while the row lives on."""
-    return _still(case, rule, rule.longest_wait, case.anybody[-1]) if _lasting(case.anybody, rule) else None
+    issued = case.anybody
+    if issued is None or issued.lasts < rule.lasting:
+        return None
+    return _still(case, rule, rule.longest_wait, issued.last)
 
 
 def _still(case: _Case, rule: Rule, wait: float, last_good: float) -> float:
@@ -460,7 +487,7 @@ def weigh(
     )
     # Succession: the fix changed app id or account. In a row that always used one credential at a time, the good
     # calls after its last bad one are those of the credential that took the place of all before it.
-    succeeds = row_last_bad is not None and (not rule.one_at_a_time or _one_at_a_time(row))
+    succeeds = row_last_bad is not None and (not rule.one_at_a_time or _is_one_at_a_time(row))
     after = _Good(one for one in fine if succeeds and one.first > (row_last_bad or 0.0))
     found = {}
     for credential, owned in proofs.items():
@@ -475,11 +502,15 @@ def weigh(
         for one in bad:
             for moment in (one.stretch.first, one.stretch.last):
                 bad_days.setdefault(_hour(moment), set()).add(_day(moment))
+        own, taken_over = good.issued(last_bad), after.issued(last_bad)
+        issued = own if taken_over is None else taken_over.plus(own)
+        if last_bad == row_last_bad and taken_over is not None:
+            issued = taken_over  # what came after the row's last bad call is in it already
         case = _Case(
             bad_days,
             good.is_between(first_bad, last_bad),
-            good.issued(last_bad),
-            sorted({*good.issued(last_bad), *after.issued(last_bad)}),
+            own,
+            issued,
             anybody.issued(last_bad),
             (good.days(last_bad), after.days(row_last_bad or 0.0)),
             partial(watched_days, watched, last_bad),
@@ -491,7 +522,8 @@ def weigh(
     return fold(found)
 
 
-def _one_at_a_time(row: RowFacts) -> bool:
+def _is_one_at_a_time(row: RowFacts) -> bool:
+    """Whether the row never used two credentials at a time."""
     spans = sorted(
         (min(one.first for one in stretches), max(one.last for one in stretches))
         for stretches in row.evidence.values()
@@ -518,8 +550,8 @@ def _stand_with_bad(
         min(one.stretch.first for one in bad),
         max(one.stretch.last for one in bad),
         sum(one.stretch.counts.calls for one in bad),
-        issued[0] if issued else None,
-        len(issued),
+        issued.first if issued else None,
+        issued.tokens if issued else 0,
     )
     waits = [wait for line in _LINES if (wait := line(case, rule)) is not None]
     if strict or not (case.issued or waits):

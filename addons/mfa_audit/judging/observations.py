@@ -80,7 +80,7 @@ class Judge:
                 exchange.at,
                 Client(None, None, None, None, None),
                 tokens.FAILED if exchange.authorization else tokens.NO_TOKEN,
-                exchange.program,
+                self.keep(exchange.program),
                 "OTHER /",
                 exchange.status,
                 *(False, False, False, False),
@@ -104,7 +104,7 @@ class Judge:
                 )
             ),
             token,
-            exchange.program,
+            self.keep(exchange.program),
             operation(exchange.method, exchange.path),
             status,
             server.accepted(status, own_id=exchange.own_id),
@@ -117,6 +117,10 @@ class Judge:
             server.unanswered(status, own_id=exchange.own_id),
             cause is server.Cause.UNKNOWN,
         )
+
+    def keep(self, program: Program | None) -> Program | None:
+        """The program as this judge's choice for people wants it."""
+        return self._people.program(program)
 
     def may_be_user_token(self, authorization: tuple[Secret, ...]) -> bool:
         """Whether the token that a call carries is not clearly an app's own: one that only the server can judge too."""

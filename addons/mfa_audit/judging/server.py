@@ -112,10 +112,16 @@ def unanswered(status: int | None, *, own_id: bool = False) -> bool:
 
 
 def word(mfa_compliant: str | None) -> bool | None:
-    """What an `isMfaCompliant` header says; None where there is none or it says neither true nor false."""
+    """What an `isMfaCompliant` header says; None where there is none or it says neither true nor false.
+
+    Of several values, joined by commas, one "false" decides.
+    """
     if mfa_compliant is None:
         return None
-    return {"true": True, "false": False}.get(mfa_compliant.strip().strip("\"'").lower())
+    said = {value.strip().strip("\"'").lower() for value in mfa_compliant.split(",")}
+    if "false" in said:
+        return False
+    return True if said == {"true"} else None
 
 
 def refusal(

@@ -1,32 +1,75 @@
-"""Where files go when nobody says where, and how a file or folder is made that only its owner can read."""
+"""The folders that hold our files, and how a file or folder is made that only its owner can read.
+
+`MFA_AUDIT_HOME` in the environment names one folder for all of them, on every system; without it they are where the
+system keeps such things.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from pathlib import Path
+from typing import Final, Literal
 
 import platformdirs
 
+from mfa_audit.errors import AuditError
 
-def data_folder() -> Path:
-    """What is to be kept: the database, the proxy's certificate authority, the key of pseudonyms."""
-    return platformdirs.user_data_path("mfa-audit", appauthor=False)
+HOME_VARIABLE: Final = "MFA_AUDIT_HOME"
 
 
 def default_database() -> Path:
-    """`audit.db` in the data folder."""
-    return data_folder() / "audit.db"
+    """`audit.db` in the data folder. Raises AuditError, as all here do, where the account has no home folder."""
+    return _folder("data") / "audit.db"
 
 
 def authority_folder() -> Path:
     """The `confdir` of `mfa-audit proxy`; never mitmproxy's own."""
-    return data_folder() / "authority"
+    return _folder("data") / "authority"
 
 
 def running_folder() -> Path:
     """Where running proxies are noted."""
-    return platformdirs.user_state_path("mfa-audit", appauthor=False) / "running"
+    return _folder("state") / "running"
+
+
+def journals_folder() -> Path:
+    """Journals whose database is not on a local disk."""
+    return _folder("state") / "journals"
+
+
+def people_folder() -> Path:
+    """The key of pseudonyms, apart from the databases: copying those does not take it along."""
+    return _folder("config") / "people"
+
+
+def user_home() -> Path:
+    """The user's home folder, where other programs keep their settings. Raises AuditError."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        raise AuditError(
+            "this account has no home folder: set HOME (on Windows USERPROFILE) to one."
+        ) from None
+
+
+def _folder(kind: Literal["data", "state", "config"]) -> Path:
+    if chosen := os.environ.get(HOME_VARIABLE):
+        return Path(chosen).absolute() / kind
+    try:
+        system = platformdirs.PlatformDirs("mfa-audit", appauthor=False)
+        folder: Path = getattr(system, f"user_{kind}_path")
+    except RuntimeError:
+        raise _homeless() from None
+    if not folder.is_absolute():  # "~" stays as it is where nobody knows whose home it is
+        raise _homeless()
+    return folder
+
+
+def _homeless() -> AuditError:
+    return AuditError(
+        f"this account has no home folder: set {HOME_VARIABLE} to a folder for mfa-audit's files, or HOME to a home."
+    )
 
 
 def make_private(folder: Path) -> None:

@@ -7,17 +7,11 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-import platformdirs
-
 from mfa_audit.errors import AuditError
 from mfa_audit.judging.people import NAMES, Mode, People
+from mfa_audit.machine.folders import people_folder
 
 _LENGTH: Final = 32
-
-
-def default_key_file() -> Path:
-    """`people.key` in a folder apart from the databases: copying those does not take it along."""
-    return platformdirs.user_config_path("mfa-audit", appauthor=False) / "people" / "people.key"
 
 
 def read_key(path: Path | None = None) -> bytes:
@@ -28,7 +22,7 @@ def read_key(path: Path | None = None) -> bytes:
     Raises:
         AuditError: where the file cannot be made or read, or is not such a key.
     """
-    file = path or default_key_file()
+    file = path or people_folder() / "people.key"
     try:
         key = file.read_bytes() if file.exists() else _make(file)
     except OSError as error:

@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
+
+from mfa_audit.machine.loopback import is_loopback
 
 NAME_PORT: Final = 80
 
@@ -164,14 +165,6 @@ class Page:
     def _has_cookie(self, field_value: str) -> bool:
         pairs = (pair.strip().partition("=") for pair in field_value.replace(",", ";").split(";"))
         return any(name == self._cookie_name and _same(value, self._cookie) for name, _, value in pairs)
-
-
-def is_loopback(address: str) -> bool:
-    """Whether only this machine reaches an IP address; a name is none."""
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def _plain(status: int, text: str, *headers: tuple[str, str]) -> Reply:

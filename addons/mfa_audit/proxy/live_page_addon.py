@@ -13,11 +13,12 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.net.http import status_codes
 from mitmproxy.proxy import mode_specs
 
-from mfa_audit.addon.options import add_page_option
+from mfa_audit.addon.options import add_options
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges.exchange import HOST_NAME, is_api_host
 from mfa_audit.formats.html_page import Live, render_live
-from mfa_audit.proxy.live_page import Content, Page, Part, Reply, Request, is_loopback
+from mfa_audit.machine.loopback import is_loopback
+from mfa_audit.proxy.live_page import Content, Page, Part, Reply, Request
 from mfa_audit.reports.model import Report
 
 logger = logging.getLogger("mfa_audit")
@@ -39,7 +40,7 @@ class LivePage:
         self._shown: tuple[Report, Live] | None = None
 
     def load(self, loader: Loader) -> None:
-        add_page_option(loader)
+        add_options(loader, page=True)
 
     def configure(self, updated: set[str]) -> None:
         name = ctx.options.mfa_audit_page

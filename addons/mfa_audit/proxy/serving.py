@@ -7,55 +7,37 @@ import contextlib
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final
 
-from mitmproxy import addons, exceptions, master, options
+from mitmproxy import addons, exceptions, master, options, version
+from mitmproxy.net import tls
 
 from mfa_audit.addon.live import PartnerCenterMfa
 from mfa_audit.addon.programs import holder_of
 from mfa_audit.errors import AuditError
-from mfa_audit.exchanges.exchange import API_DOMAIN, API_HOSTS, HOST_NAME
+from mfa_audit.exchanges.exchange import API_DOMAIN, API_HOSTS
 from mfa_audit.machine.authorities import Authority
 from mfa_audit.machine.environment import roots
 from mfa_audit.machine.environment.variables import named_roots
 from mfa_audit.machine.folders import write_private
 from mfa_audit.printable import line
 from mfa_audit.proxy.live_page_addon import LivePage, Read
-from mfa_audit.proxy.upstream import Route
+from mfa_audit.proxy.mitmproxy_options import WARNED, check_names, refuse
+from mfa_audit.proxy.upstream import DEFAULT_HOST, DEFAULT_PORT, Route
 from mfa_audit.store.recorder import Recorder
 
-DEFAULT_HOST: Final = "127.0.0.1"
-DEFAULT_PORT: Final = 8080
 _START_SECONDS: Final = 30
-
-# What mfa-audit decides itself, and which of its options to use instead.
-_SILENT: Final = "nothing of a call is printed here; use mitmdump -s addons/partner_center_mfa.py, which can"
-_RESERVED: Final = {
-    "allow_hosts": "only Partner Center's hosts are opened; add an API host with --host",
-    "confdir": "the certificate authority is mfa-audit's own",
-    "listen_host": "use --listen HOST:PORT",
-    "listen_port": "use --listen HOST:PORT",
-    "mfa_audit_db": "use --db PATH",
-    "mfa_audit_hosts": "use --host NAME",
-    "mfa_audit_validate": "use --validate",
-    "mfa_audit_enforce": "use --enforce",
-    "mfa_audit_users": "use --users",
-    "mfa_audit_synchronous": "use --synchronous",
-    "dumper_default_contentview": _SILENT,
-    "dumper_filter": _SILENT,
-    "flow_detail": _SILENT,
-    "termlog_verbosity": _SILENT,
-}
 
 
 @dataclass(frozen=True, slots=True)
 class ProxySettings:
     """How to record. `kind` as in Session; port 0 takes a free one; `extra` are NAME=VALUE for mitmproxy's options.
 
-    `page`: with a live report page, which `Proxy.open_page` opens.
+    `recorder`: further options of the recorder, by their names in mitmproxy. `page`: with a live report page, which
+    `Proxy.open_page` opens.
     """
 
     kind: str
@@ -64,10 +46,7 @@ class ProxySettings:
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT
     hosts: tuple[str, ...] = ()
-    validate: bool = False
-    enforce: bool = False
-    users: str = "name"
-    synchronous: str = "normal"
+    recorder: Mapping[str, Any] = field(default_factory=dict)
     extra: tuple[str, ...] = field(default=())
     route: Route = field(default_factory=Route)
     page: bool = False
@@ -75,12 +54,13 @@ class ProxySettings:
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy that listens. `url` is what a client is given."""
+    """A proxy that listens. `url` is what a client is given; `remarks` what its user should know of `--set`."""
 
     host: str
     port: int
     recorder: Recorder
     page: LivePage | None = None
+    remarks: tuple[str, ...] = ()
 
     def open_page(self, read: Read) -> str | None:
         """Show the reports that `read` gives on the proxy's own port, and through it under the page's name.
@@ -139,15 +119,6 @@ def allowed_hosts(hosts: Sequence[str]) -> list[str]:
     return [rf"^{name}:\d+$" for name in (*names, rf"[^:/]+\.{re.escape(API_DOMAIN)}")]
 
 
-def check_hosts(hosts: Sequence[str]) -> tuple[str, ...]:
-    """Further API hosts in lower case. Raises AuditError for what is no host name."""
-    names = tuple(host.lower().rstrip(".") for host in hosts)
-    for name in names:
-        if not HOST_NAME.fullmatch(name):
-            raise AuditError(f"--host {line(name)!r} is not a host name such as api.example.com.")
-    return names
-
-
 @contextlib.asynccontextmanager
 async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIterator[Proxy]:
     """A proxy that records for as long as the context lasts; `say` gets its warnings, such as lost rows.
@@ -162,14 +133,15 @@ async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIte
     page = LivePage() if settings.page else None
     running: asyncio.Task[None] | None = None
     try:
-        machine = _configure(settings, addon, page)
+        machine, remarks = _configure(settings, addon, page)
         _mute()
+        _keep_no_tls_secrets()
         running = asyncio.create_task(machine.run())
         await _wait_until_ready(machine, running, log, settings)
         address = machine.addons.get("proxyserver").listen_addrs()[0]
         logging.getLogger().removeHandler(log)
         assert addon.recorder is not None  # noqa: S101 - configuring opened it, or raised
-        yield Proxy(address[0], address[1], addon.recorder, page)
+        yield Proxy(address[0], address[1], addon.recorder, page, remarks)
     finally:
         logging.getLogger().removeHandler(log)
         if running is not None:
@@ -179,7 +151,9 @@ async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIte
         logging.getLogger("mfa_audit").removeHandler(talk)
 
 
-def _configure(settings: ProxySettings, addon: PartnerCenterMfa, page: LivePage | None) -> _Master:
+def _configure(
+    settings: ProxySettings, addon: PartnerCenterMfa, page: LivePage | None
+) -> tuple[_Master, tuple[str, ...]]:
     opts = options.Options()
     machine = _Master(opts)
     # Ours first: they must see each request before any addon that reroutes or rewrites it.
@@ -199,19 +173,13 @@ def _configure(settings: ProxySettings, addon: PartnerCenterMfa, page: LivePage 
             ssl_verify_upstream_trusted_ca=str(_write_roots(settings.authority.confdir)),
             **settings.route.options(),
         )
-        _set_extra(opts, settings.extra)
-        opts.update(
-            mfa_audit_hosts=list(settings.hosts),
-            mfa_audit_validate=settings.validate,
-            mfa_audit_enforce=settings.enforce,
-            mfa_audit_users=settings.users,
-            mfa_audit_synchronous=settings.synchronous,
-            mfa_audit_db=str(settings.database),
-        )
+        remarks = _set_extra(opts, settings.extra)
+        own = {"mfa_audit_hosts": list(settings.hosts), "mfa_audit_db": str(settings.database)}
+        opts.update(**{**settings.recorder, **own})
         addon.open()
     except exceptions.OptionsError as error:
         raise AuditError(line(str(error), 1_000)) from None
-    return machine
+    return machine, remarks
 
 
 def _write_roots(confdir: Path) -> Path:
@@ -230,23 +198,24 @@ def _write_roots(confdir: Path) -> Path:
     return path
 
 
-def _set_extra(opts: options.Options, extra: Sequence[str]) -> None:
-    """Apply `--set NAME=VALUE`. mitmproxy ignores unknown names and bad choices without a word; we do not."""
-    names = [spec.partition("=")[0] for spec in extra]
-    for name in names:
-        if name in _RESERVED:
-            _refuse(name, _RESERVED[name])
+def _set_extra(opts: options.Options, extra: Sequence[str]) -> tuple[str, ...]:
+    """Apply `--set NAME=VALUE` and return what its user should know of these options.
+
+    mitmproxy ignores unknown names and bad choices without a word; here they are refused (AuditError).
+    """
+    names = list(dict.fromkeys(spec.partition("=")[0] for spec in extra))
+    check_names(names)
     opts.set(*extra, defer=True)
+    remarks = []
     for name in names:
         if name in opts.deferred:
-            _refuse(name, "mitmproxy has no such option; see docs.mitmproxy.org, Options")
-        choices = opts._options[name].choices
-        if choices and getattr(opts, name) not in choices:
-            _refuse(name, f"it must be one of {', '.join(map(str, choices))}")
-
-
-def _refuse(name: str, why: str) -> NoReturn:
-    raise AuditError(f"--set {line(name)}: {why}.")
+            refuse(name, f"mitmproxy {version.VERSION} has no such option")
+        option = opts._options[name]
+        if option.choices and option.current() not in option.choices:
+            refuse(name, f"it must be one of {', '.join(map(str, option.choices))}")
+        if name in WARNED and option.current() != option.default:
+            remarks.append(f"--set {name}: {WARNED[name]}.")
+    return tuple(remarks)
 
 
 def _mute() -> None:
@@ -254,6 +223,13 @@ def _mute() -> None:
     logging.getLogger().setLevel(logging.WARNING)
     # On a stop mitmproxy cancels its open connections, and asyncio of Python 3.11 logs a traceback for each.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+
+
+def _keep_no_tls_secrets() -> None:
+    """Where SSLKEYLOGFILE or MITMPROXY_SSLKEYLOGFILE names a file when mitmproxy is loaded, it appends the secrets of
+    all TLS that it opens to that file, which everybody may read; with them a recording of the network shows tokens.
+    """
+    tls.log_master_secret = None
 
 
 async def _wait_until_ready(

@@ -5,7 +5,6 @@ No sentence of this module quotes what it was given: an address may hold a passw
 
 from __future__ import annotations
 
-import ipaddress
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,10 @@ from urllib.parse import unquote, urlsplit
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges.exchange import API_HOSTS
 from mfa_audit.machine.environment.variables import exempts
+from mfa_audit.machine.loopback import is_loopback
 
+DEFAULT_HOST: Final = "127.0.0.1"
+DEFAULT_PORT: Final = 8080
 _HELP: Final = "--upstream takes http://HOST:PORT or http://USER:PASSWORD@HOST:PORT"
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
@@ -173,16 +175,6 @@ def check_listening(host: str, authentication: str | None) -> None:
             "who listens beyond this machine lets others use the proxy: add --proxy-auth USER:PASSWORD, "
             "or listen on 127.0.0.1."
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a proxy that listens on `host`. An empty host is every address."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]").partition("%")[0]).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_proxy(name: str, value: str) -> bool:

@@ -34,6 +34,7 @@ def report_on(databases: Sequence[Path], period: Period, settings: Settings | No
 
 def report_on_recording(recorder: Recorder, settings: Settings | None = None) -> Report:
     """What one recording saw itself, while it runs or after its end. Raises AuditError."""
+    recorder.catch_up()
     *left, last = recorder.recordings
     recordings, calls_out_of_reach = [], 0
     for one in left:

@@ -44,9 +44,7 @@ def compare(
         calls=len(listed),
         seen=sum(call.seen is not None for call in listed),
         applications=tuple(
-            sorted(
-                shown, key=lambda row: (not row.failing, -(row.calls - row.with_mfa), -row.calls, row.name)
-            )
+            sorted(shown, key=lambda row: (not row.failing, -row.without_mfa, -row.calls, row.name))
         ),
         users=tuple(
             MicrosoftUser(people.label(user), user.tenant, _time(at))
@@ -68,8 +66,10 @@ def _application(
     listed_days = [day for day in days if day.day is None or first_day is None or day.day >= first_day]
     # Both lists count the same calls: the summary all of them, the other list 10,000 at most.
     total, compliant = sum(day.requests for day in listed_days), sum(day.mfa_requests for day in listed_days)
+    without = total - compliant
     if len(listed) > total:
         total, compliant = len(listed), sum(call.mfa_compliant is True for call in listed)
+        without = sum(call.mfa_compliant is False for call in listed)
     named = next((day.name for day in days if day.name != application), None)
     times = [call.at for call in calls if call.at is not None]
     return MicrosoftApplication(
@@ -77,6 +77,7 @@ def _application(
         name=named or KNOWN_APPS.get(application or "") or application or "unknown application",
         calls=total,
         with_mfa=compliant,
+        without_mfa=without,
         seen=sum(call.seen is not None for call in listed),
         failing=_fails(calls, days),
         users=tuple(sorted({people.label(call.user) for call in listed if call.user is not None})),

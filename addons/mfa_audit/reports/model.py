@@ -205,13 +205,15 @@ class Source:
 class MicrosoftApplication:
     """An application in Microsoft's own lists: its calls, those with MFA, and those of them that we recorded too.
 
-    `failing`: Microsoft counts calls without MFA that no recorder of yours saw, and no later days with MFA only.
+    `without_mfa` calls are those of which Microsoft says so; of the rest it does not say. `failing`: Microsoft counts
+    calls without MFA that no recorder of yours saw, and no later days with MFA only.
     """
 
     application_id: str | None
     name: str
     calls: int
     with_mfa: int
+    without_mfa: int
     seen: int
     failing: bool
     users: tuple[str, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from mfa_audit.judging.clients import is_browser
+from mfa_audit.judging.naming import is_browser
 from mfa_audit.judging.reasons import Verdict
 from mfa_audit.judging.verdicts import Answer
 from mfa_audit.reports.gaps import cover, watched_by

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from mfa_audit.judging.advice import advise
-from mfa_audit.judging.clients import Client, Tool, is_specific, is_unattended, tool_of
+from mfa_audit.judging.clients import Client, Tool, tool_of
 from mfa_audit.judging.counts import Counts
 from mfa_audit.judging.evidence import (
     Credential,
@@ -21,6 +21,7 @@ from mfa_audit.judging.evidence import (
     fold,
     weigh,
 )
+from mfa_audit.judging.naming import is_specific, is_unattended, stable_program
 from mfa_audit.judging.people import People
 from mfa_audit.judging.reasons import Verdict, badness
 from mfa_audit.judging.tokens import User
@@ -47,7 +48,7 @@ class Identity(NamedTuple):
 
 def identify(party: Party, tool: Tool, names: frozenset[str]) -> Identity:
     """The row that the party's calls belong to. `names` are those that the partner gave: each is one tool."""
-    program = party.program
+    program = stable_program(party.program)
     specific = program is not None and is_specific(program.name)
     return Identity(
         party.origin.machine,
@@ -246,20 +247,18 @@ def _user_rows(
     for use in uses:
         credential = credential_of(use.party, use.user)
         groups.setdefault((credential.tenant, credential.person), []).append(use)
-    rows = {key: _user_row(key, several, standing, label) for key, several in groups.items()}
+    standings: dict[tuple[str | None, str | None], dict[Credential, Standing]] = {}
+    for credential, one in standing.credentials.items():
+        standings.setdefault((credential.tenant, credential.person), {})[credential] = one
+    rows = {key: _user_row(several, standings.get(key, {}), label) for key, several in groups.items()}
     nobody = rows.pop((None, None), None)
     ordered = sorted(rows.values(), key=lambda row: (badness(row.verdict), -row.requests, row.name))
     return tuple(ordered), nobody if rows else None
 
 
 def _user_row(
-    key: tuple[str | None, str | None], uses: Sequence[Use], standing: Standing, label: Callable[[User], str]
+    uses: Sequence[Use], own: Mapping[Credential, Standing], label: Callable[[User], str]
 ) -> UserRow:
-    own = {
-        credential: one
-        for credential, one in standing.credentials.items()
-        if (credential.tenant, credential.person) == key
-    }
     whole = fold(own) if own else _NOBODY
     user = max(uses, key=lambda use: use.stretch.last).user
     return UserRow(

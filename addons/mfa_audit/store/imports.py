@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import sqlite3
 import time
 from collections import OrderedDict
@@ -16,11 +17,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from mfa_audit.judging.observations import Observation
 from mfa_audit.judging.tokens import User
 from mfa_audit.store import files
+from mfa_audit.store.folding import fold_left
 from mfa_audit.store.rows import Rows, rejudge
 from mfa_audit.store.sessions import Session
 from mfa_audit.store.totals import DAY_MS
@@ -44,6 +46,29 @@ class Added:
     recorded_live: int = 0
 
 
+class SignInRow(NamedTuple):
+    """A sign-in as it is kept: `at` in seconds since 1970 (UTC), `user` as `--users` wants them, ids in lower case."""
+
+    at: float
+    request_id: str | None
+    unique_token_id: str | None
+    application_id: str
+    application: str | None
+    resource_id: str | None
+    resource: str | None
+    tenant: str | None
+    user: User | None
+    kind: str | None
+    protocol: str | None
+    requirement: str | None
+    required_by: tuple[str, ...]
+    conditional_access: str | None
+    policies: tuple[tuple[str, str], ...]
+    mfa: str | None
+    error: int | None
+    trusted_network: bool | None
+
+
 class Importer:
     """Writes into one database; a context manager. Raises AuditError where the file cannot be used."""
 
@@ -55,6 +80,11 @@ class Importer:
         self._connection.execute("PRAGMA wal_autocheckpoint = 1000")
         self._others = 0
         self._transact(lambda: rejudge(self._connection))
+        try:
+            fold_left(self._connection, path)
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise files.unusable(path, error) from None
 
     def __enter__(self) -> Self:
         return self
@@ -87,7 +117,7 @@ class Importer:
                     rows = Rows(self._connection, session.insert(self._connection))
                 if new and rows is not None:
                     rows.forget()  # between two chunks a recorder's retention may have deleted rows
-                    rows.add([seen for seen, _ in new], [key for _, key in new])
+                    rows.add([seen for seen, _ in new], import_keys=[key for _, key in new])
                 added.new += len(new)
 
             self._transact(write)
@@ -149,6 +179,83 @@ class Importer:
                 row[1].name or row[1].object_id or "a user",
                 ids.user_id(row[1]),
                 None if row[0] is None else round(row[0] * 1000),
+            ],
+        )
+
+    def known_applications(self) -> set[str]:
+        """The app ids that were recorded, or that Microsoft's lists name, in lower case. Raises AuditError."""
+        try:
+            return {
+                app_id
+                for (app_id,) in self._connection.execute(
+                    "SELECT app_id FROM clients WHERE app_id IS NOT NULL"
+                    " UNION SELECT application_id FROM microsoft_adoption"
+                    " UNION SELECT application_id FROM microsoft_requests WHERE application_id IS NOT NULL"
+                )
+            }
+        except sqlite3.Error as error:
+            raise files.unusable(self.path, error) from None
+
+    def known_tenants(self) -> set[str]:
+        """The tenants of the tokens and lists that are stored, in lower case. Raises AuditError."""
+        try:
+            return {
+                tenant.lower()
+                for (tenant,) in self._connection.execute(
+                    "SELECT DISTINCT tenant FROM users WHERE tenant IS NOT NULL AND id IN (SELECT user_id FROM tokens"
+                    " UNION SELECT user_id FROM microsoft_requests UNION SELECT user_id FROM microsoft_principals)"
+                )
+            }
+        except sqlite3.Error as error:
+            raise files.unusable(self.path, error) from None
+
+    def fetched_until(self, name: str) -> float | None:
+        """Up to when Microsoft was asked for this list (seconds since 1970, UTC); None: never. Raises AuditError."""
+        try:
+            (until,) = self._connection.execute(
+                "SELECT max(covered_to) FROM fetches WHERE name = ?", [name]
+            ).fetchone()
+        except sqlite3.Error as error:
+            raise files.unusable(self.path, error) from None
+        return None if until is None else until / 1000
+
+    def note_fetch(self, name: str, covered_from: float, covered_to: float, rows: int) -> None:
+        """Write down the time that Microsoft's answer covers (seconds since 1970, UTC). Raises AuditError."""
+        self._transact(
+            lambda: self._connection.execute(
+                "INSERT INTO fetches (name, covered_from, covered_to, rows) VALUES (?, ?, ?, ?)",
+                [name, round(covered_from * 1000), round(covered_to * 1000), rows],
+            )
+        )
+
+    def add_sign_ins(self, rows: Iterable[SignInRow]) -> int:
+        """Store rows of Entra's sign-in logs. Returns how many were new. Raises AuditError."""
+        return self._add(
+            rows,
+            "INSERT INTO sign_ins (name, at, request_id, unique_token_id, application_id, application, resource_id,"
+            " resource, tenant, user_id, kind, protocol, requirement, required_by, conditional_access, policies, mfa,"
+            " error, trusted_network) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
+            lambda ids, row: [
+                f"{row.protocol or 'sign-in'} of {row.application or row.application_id}",
+                round(row.at * 1000),
+                row.request_id,
+                row.unique_token_id,
+                row.application_id,
+                row.application,
+                row.resource_id,
+                row.resource,
+                row.tenant,
+                ids.user_id(row.user),
+                row.kind,
+                row.protocol,
+                row.requirement,
+                json.dumps(row.required_by) if row.required_by else None,
+                row.conditional_access,
+                json.dumps(row.policies) if row.policies else None,
+                row.mfa,
+                row.error,
+                row.trusted_network,
             ],
         )
 

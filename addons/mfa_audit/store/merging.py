@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from mfa_audit.judging.counts import STORED
 from mfa_audit.store import files
 from mfa_audit.store.imports import SAME_CALL_MS
+from mfa_audit.store.pending import MovedError
 from mfa_audit.store.totals import DAY_MS, HOUR_MS
 
 _NEVER: Final = (1 << 60) // HOUR_MS
@@ -37,10 +38,10 @@ _DIMENSIONS: Final = (
     _Dimension(
         "clients",
         ("app_id", "application", "client", "user_agent", "sdk_version"),
-        ("name",),
+        ("name", "naming"),
         (("tool_id", "tools"),),
     ),
-    _Dimension("programs", ("name", "account", "started_by")),
+    _Dimension("programs", ("name", "account", "started_by"), ("stable_name", "naming")),
     _Dimension("operations", ("name",)),
     _Dimension("users", ("tenant", "object_id", "name")),
     _Dimension(
@@ -76,7 +77,7 @@ _CALL: Final = (
     f"session_id, at, {_PARTS}, operation_id, status, flags, request_id, correlation_id, import_key"
 )
 _COUNTS: Final = f"calls, {', '.join(STORED)}, first, last"
-_IMPORTED: Final = "SELECT id FROM {}sessions WHERE kind = 'import'"
+_IMPORTED: Final = "SELECT id FROM sessions WHERE kind = 'import'"
 
 
 class Merged(NamedTuple):
@@ -171,10 +172,15 @@ def _into(
     """What copies one database into the target; called a second time, it copies the same again, which adds nothing."""
 
     def copy(connection: sqlite3.Connection) -> None:
+        # Tables are named without a schema: what a journal holds beyond the file is laid over them (`pending`).
+        (before,) = connection.execute("PRAGMA data_version").fetchone()
         if connection.in_transaction:
             connection.execute("COMMIT")  # SQLite attaches outside of transactions only
         connection.execute("ATTACH ? AS target", [uri])
         connection.execute("BEGIN")
+        connection.execute("SELECT 1 FROM sessions LIMIT 1").fetchone()
+        if connection.execute("PRAGMA data_version").fetchone() != (before,):
+            raise MovedError
         _map_ids(connection)
         step(connection, number)
         connection.execute("COMMIT")
@@ -206,11 +212,11 @@ def _map_ids(connection: sqlite3.Connection) -> None:
             sets = ", ".join(f"{name} = excluded.{name}" for name in others)
             update = f"({key[0]}) DO UPDATE SET {sets} WHERE excluded.{newer} > {newer}"
         connection.execute(
-            f"INSERT INTO target.{table} ({columns}) SELECT {values} FROM main.{table} AS old{joins}"  # noqa: S608
+            f"INSERT INTO target.{table} ({columns}) SELECT {values} FROM {table} AS old{joins}"  # noqa: S608
             f" WHERE TRUE ON CONFLICT {update}"
         )
         connection.execute(
-            f"CREATE TEMP TABLE {table}_map AS SELECT old.id AS id, new.id AS new_id FROM main.{table} AS old"  # noqa: S608
+            f"CREATE TEMP TABLE {table}_map AS SELECT old.id AS id, new.id AS new_id FROM {table} AS old"  # noqa: S608
             f" JOIN target.{table} AS new ON {_same(key)}"
         )
         connection.execute(f"CREATE UNIQUE INDEX temp.{table}_map_id ON {table}_map (id)")
@@ -232,8 +238,8 @@ def _copy_all(connection: sqlite3.Connection, number: int) -> None:
     parts = ("client_id", "token_id", "program_id")
     connection.execute(
         f"INSERT INTO target.totals (hour, session_id, {_PARTS}, {_COUNTS}) SELECT old.hour, session_id.new_id,"  # noqa: S608
-        f" client_id.new_id, token_id.new_id, program_id.new_id, {_COUNTS} FROM main.totals AS old"
-        " JOIN main.sessions ON sessions.id = old.session_id"
+        f" client_id.new_id, token_id.new_id, program_id.new_id, {_COUNTS} FROM totals AS old"
+        " JOIN sessions ON sessions.id = old.session_id"
         " JOIN target.picked ON picked.uuid = sessions.uuid AND picked.hour = old.hour AND picked.number = ?"
         f"{_mapped('old', 'session_id', *parts)} WHERE TRUE ON CONFLICT DO NOTHING",
         [number],
@@ -241,20 +247,20 @@ def _copy_all(connection: sqlite3.Connection, number: int) -> None:
     connection.execute(
         "INSERT INTO target.operation_totals (day, session_id, client_id, program_id, operation_id, calls)"  # noqa: S608
         " SELECT old.day, session_id.new_id, client_id.new_id, program_id.new_id, operation_id.new_id, old.calls"
-        f" FROM main.operation_totals AS old{_mapped('old', 'session_id', 'client_id', 'program_id', 'operation_id')}"
-        f" WHERE old.session_id NOT IN ({_IMPORTED.format('main.')})"
+        f" FROM operation_totals AS old{_mapped('old', 'session_id', 'client_id', 'program_id', 'operation_id')}"
+        f" WHERE old.session_id NOT IN ({_IMPORTED})"
         " ON CONFLICT DO UPDATE SET calls = max(calls, excluded.calls)"
     )
     connection.execute(
         "INSERT INTO target.not_audited (name, hour, session_id, host, user_agent, program_id, reason, count, first,"  # noqa: S608
         " last) SELECT old.name, old.hour, session_id.new_id, old.host, old.user_agent, program_id.new_id, old.reason,"
-        f" old.count, old.first, old.last FROM main.not_audited AS old{_mapped('old', 'session_id', 'program_id')}"
+        f" old.count, old.first, old.last FROM not_audited AS old{_mapped('old', 'session_id', 'program_id')}"
         " WHERE TRUE ON CONFLICT DO UPDATE SET count = max(count, excluded.count), first = min(first, excluded.first),"
         " last = max(last, excluded.last)"
     )
     connection.execute(
         "INSERT INTO target.gaps (session_id, started, ended, reason, lost) SELECT session_id.new_id, old.started,"  # noqa: S608
-        f" old.ended, old.reason, old.lost FROM main.gaps AS old{_mapped('old', 'session_id')} WHERE NOT EXISTS"
+        f" old.ended, old.reason, old.lost FROM gaps AS old{_mapped('old', 'session_id')} WHERE NOT EXISTS"
         " (SELECT 1 FROM target.gaps AS new WHERE new.session_id = session_id.new_id AND new.started = old.started"
         " AND new.ended = old.ended AND new.reason = old.reason)"
     )
@@ -263,18 +269,18 @@ def _copy_all(connection: sqlite3.Connection, number: int) -> None:
         "INSERT INTO target.microsoft_requests (name, at, request_id, correlation_id, operation_id, user_id,"  # noqa: S608
         " application_id, mfa_compliant) SELECT old.name, old.at, old.request_id, old.correlation_id,"
         " operation_id.new_id, user_id.new_id, old.application_id, old.mfa_compliant"
-        f" FROM main.microsoft_requests AS old{_mapped('old', 'operation_id', 'user_id')}"
+        f" FROM microsoft_requests AS old{_mapped('old', 'operation_id', 'user_id')}"
         " WHERE TRUE ON CONFLICT DO NOTHING"
     )
     connection.execute(
         "INSERT INTO target.microsoft_adoption (name, day, application_id, mfa_requests, requests)"
-        " SELECT name, day, application_id, mfa_requests, requests FROM main.microsoft_adoption WHERE TRUE"
+        " SELECT name, day, application_id, mfa_requests, requests FROM microsoft_adoption WHERE TRUE"
         " ON CONFLICT (application_id, ifnull(day, 0)) DO UPDATE SET name = excluded.name,"
         " mfa_requests = excluded.mfa_requests, requests = excluded.requests WHERE excluded.requests > requests"
     )
     connection.execute(
         "INSERT INTO target.microsoft_principals (name, user_id, at) SELECT old.name, user_id.new_id, old.at"  # noqa: S608
-        f" FROM main.microsoft_principals AS old{_mapped('old', 'user_id')} WHERE TRUE ON CONFLICT (user_id)"
+        f" FROM microsoft_principals AS old{_mapped('old', 'user_id')} WHERE TRUE ON CONFLICT (user_id)"
         " DO UPDATE SET at = excluded.at WHERE ifnull(excluded.at, 0) > ifnull(at, 0)"
     )
 
@@ -283,7 +289,7 @@ def _copy_calls(connection: sqlite3.Connection, which: str, tail: str, *values: 
     connection.execute(
         f"INSERT INTO target.calls ({_CALL}) SELECT session_id.new_id, old.at, client_id.new_id, token_id.new_id,"  # noqa: S608
         " program_id.new_id, operation_id.new_id, old.status, old.flags, old.request_id, old.correlation_id,"
-        " old.import_key FROM main.calls AS old"
+        " old.import_key FROM calls AS old"
         f"{_mapped('old', 'session_id', 'client_id', 'token_id', 'program_id', 'operation_id')} WHERE {which} {tail}",
         values,
     )
@@ -301,7 +307,7 @@ def _copy_live_calls(connection: sqlite3.Connection, number: int) -> None:
     known = connection.execute("SELECT EXISTS (SELECT 1 FROM temp.ids)").fetchone()[0]
     of_ids = " OR old.request_id IN (SELECT request_id FROM temp.ids)" if known else ""
     picked = (
-        "SELECT 1 FROM main.sessions JOIN target.picked ON picked.uuid = sessions.uuid AND picked.number = ?"  # noqa: S608
+        "SELECT 1 FROM sessions JOIN target.picked ON picked.uuid = sessions.uuid AND picked.number = ?"  # noqa: S608
         f" WHERE sessions.id = old.session_id AND picked.hour = old.at / {HOUR_MS}"
     )
     _copy_calls(connection, f"old.import_key IS NULL AND ({near}{of_ids}) AND EXISTS ({picked})", "", number)
@@ -340,7 +346,7 @@ def _settle_imports(target: sqlite3.Connection) -> int:
     (twice,) = target.execute(
         "SELECT count(*) FROM calls WHERE import_key IS NOT NULL AND request_id IS NULL AND EXISTS"  # noqa: S608
         f" (SELECT 1 FROM totals WHERE hour = calls.at / {HOUR_MS} AND totals.token_id = calls.token_id"
-        f" AND totals.session_id NOT IN ({_IMPORTED.format('')}))"
+        f" AND totals.session_id NOT IN ({_IMPORTED}))"
     ).fetchone()
     return int(twice)
 
@@ -350,7 +356,7 @@ def first_exact_hour(connection: sqlite3.Connection) -> int | None:
 
     Of imports calls and totals are kept equally long (retention.py). Raises sqlite3.Error.
     """
-    live = f"session_id NOT IN ({_IMPORTED.format('')})"
+    live = f"session_id NOT IN ({_IMPORTED})"
     (oldest_call,) = connection.execute(
         "SELECT (SELECT at FROM calls WHERE import_key IS NULL ORDER BY at LIMIT 1)"
     ).fetchone()

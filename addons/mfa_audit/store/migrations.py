@@ -397,3 +397,74 @@ DROP VIEW tools_in_words;
         """,
     )
     db.create_view("blocked_calls", "SELECT * FROM calls_in_words WHERE blocked ORDER BY time DESC")
+
+
+@migrations()
+def m005_sign_ins(db: Database) -> None:
+    """Entra's sign-in logs: what was asked of a sign-in, beside the token that came of it (`unique_token_id`)."""
+    create(
+        db,
+        """
+CREATE TABLE sign_ins (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    request_id TEXT,
+    unique_token_id TEXT,
+    application_id TEXT NOT NULL,
+    application TEXT,
+    resource_id TEXT,
+    resource TEXT,
+    tenant TEXT,
+    user_id INTEGER REFERENCES users (id),
+    kind TEXT,
+    protocol TEXT,
+    requirement TEXT,
+    required_by TEXT,
+    conditional_access TEXT,
+    policies TEXT,
+    mfa TEXT,
+    error INTEGER,
+    trusted_network INTEGER
+);
+CREATE UNIQUE INDEX sign_ins_identity ON sign_ins (
+    application_id, at, ifnull(request_id, ''), ifnull(unique_token_id, ''), ifnull(user_id, 0)
+);
+CREATE TABLE fetches (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    covered_from INTEGER NOT NULL,
+    covered_to INTEGER NOT NULL,
+    rows INTEGER NOT NULL
+);
+CREATE INDEX sign_ins_token ON sign_ins (unique_token_id) WHERE unique_token_id IS NOT NULL;
+""",
+    )
+
+
+@migrations()
+def m006_derived_names(db: Database) -> None:
+    """What a program is called in each of its runs, and the version of the rules that names were derived by."""
+    create(
+        db,
+        """
+ALTER TABLE programs ADD COLUMN stable_name TEXT NOT NULL DEFAULT '';
+ALTER TABLE programs ADD COLUMN naming INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE clients ADD COLUMN naming INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX programs_stable_name ON programs (stable_name);
+UPDATE programs SET stable_name = name;
+""",
+    )
+
+
+@migrations()
+def m007_journal(db: Database) -> None:
+    """How far the journal of a session is in the tables, and the number of each call in its session."""
+    create(
+        db,
+        """
+ALTER TABLE sessions ADD COLUMN journal_segment INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE sessions ADD COLUMN journal_offset INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE calls ADD COLUMN number INTEGER;
+""",
+    )

@@ -18,6 +18,7 @@ from mfa_audit.store.day_counts import count_days, count_operations
 from mfa_audit.store.ledger import Ledger, Origin, Party, PartyCount, UnreadConnections, Use
 from mfa_audit.store.list_rows import read_facts
 from mfa_audit.store.merging import Merged, first_exact_hour, merge
+from mfa_audit.store.pending import is_laid_over
 from mfa_audit.store.rows import NOT_FOLDED
 from mfa_audit.store.session_rows import gap_facts, session_facts
 from mfa_audit.store.stretches import FAR, Stretches, ids_as_json
@@ -154,7 +155,7 @@ class _Reading:
             _, reason = judge(Form(form), json.loads(claims))
             self.connection.execute("INSERT INTO temp.judged VALUES (?, ?)", [identifier, reason])
         self._tokens = (
-            "tokens INDEXED BY tokens_facts"
+            ("tokens" if is_laid_over(self.connection) else "tokens INDEXED BY tokens_facts")
             if not stale
             else "(SELECT id, user_id, form, issued, ifnull(judged.reason, tokens.reason) AS reason"
             " FROM tokens LEFT JOIN temp.judged ON judged.token_id = tokens.id) AS tokens"

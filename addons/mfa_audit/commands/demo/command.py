@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from mfa_audit.commands.demo import sample_clients
 from mfa_audit.commands.demo.sample_tokens import make_app_token, make_user_token
 from mfa_audit.commands.demo.standin import StandIn
 from mfa_audit.errors import AuditError
+from mfa_audit.machine.folders import HOME_VARIABLE
 
 ORIGIN: Final = "https://api.partnercenter.microsoft.com"
 
@@ -132,6 +134,8 @@ def _record(standin: StandIn, database: Path, folder: Path, parts: Sequence[Part
         ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,  # the programs' own output
+        # Nothing of the user's is read or written, and no home folder is needed.
+        env={**os.environ, HOME_VARIABLE: str(folder)},
         check=False,
     )
     return done.returncode
@@ -139,7 +143,10 @@ def _record(standin: StandIn, database: Path, folder: Path, parts: Sequence[Part
 
 def _report(database: Path) -> int:
     sys.stdout.flush()
-    return subprocess.run(_mfa_audit("report", "--db", str(database)), check=False).returncode
+    environment = {**os.environ, HOME_VARIABLE: str(database.parent)}
+    return subprocess.run(
+        _mfa_audit("report", "--db", str(database)), env=environment, check=False
+    ).returncode
 
 
 def _mfa_audit(*arguments: str) -> list[str]:

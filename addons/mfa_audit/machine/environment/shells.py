@@ -7,6 +7,7 @@ with a code page that the program cannot know.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +38,12 @@ PROGRAMS: Final[Mapping[str, Shell]] = {
     **dict.fromkeys(("powershell", "pwsh", "powershell_ise"), Shell.POWERSHELL),
     "cmd": Shell.CMD,
 }
+
+
+def quote(word: str, *, windows: bool = os.name == "nt") -> str:
+    """One word of a line that a person is to copy: into PowerShell on Windows, elsewhere into a POSIX shell."""
+    return _powershell_text(word) if windows else shlex.quote(word)
+
 
 _HOW_TO_RUN: Final[Mapping[Shell, str]] = {
     Shell.BASH: 'eval "$(mfa-audit env{})"',
