@@ -197,8 +197,13 @@ def scheduled(world: World, *, often: str | None = None, signs_in: str | None = 
 def lone_script(world: World) -> None:
     """A scheduled script; it may be fixed, and before that be run by hand, or renamed, and fix nothing."""
     chance = world.chance
-    job = scheduled(world)
-    if job.phases[0].signs_in != WITHOUT:
+    job = scheduled(world, signs_in=OFFICE if chance.random() < 0.1 else None)
+    if job.phases[0].signs_in == OFFICE:
+        office = chance.sample(range(7), chance.randint(1, 4))
+        job.office = frozenset(
+            day for day in world.calendar.all_days() if world.calendar.weekday(day) in office
+        )
+    if job.phases[0].signs_in not in (WITHOUT, OFFICE):
         return
     wrong = chance.random()
     if wrong < 0.35:

@@ -371,9 +371,15 @@ def _came_at_their_hours(case: _Case, rule: Rule) -> bool:
     return all(len(case.good_near(hour)) >= rule.days_in_hour for hour in case.bad_days)
 
 
-def _succeeds_a_habit(case: _Case, rule: Rule) -> bool:
-    """The good tokens are of the credential itself, or of one that took the place of one that was used for long."""
-    return _is_lasting(case.own, rule) or len(case.all_bad_days) >= rule.fewest_bad_days
+def _was_a_habit(case: _Case, rule: Rule) -> bool:
+    """The bad calls went on for a week: who signs in without MFA in the office only does not keep that up.
+
+    Where another credential took the place of the bad one, that was used on several days.
+    """
+    days = case.all_bad_days
+    if days[-1] - days[0] < rule.shortest_span:
+        return False
+    return _is_lasting(case.own, rule) or len(days) >= rule.fewest_bad_days
 
 
 def _is_one_job(case: _Case, rule: Rule) -> bool:
@@ -386,7 +392,7 @@ RULE: Final = Rule(
         _is_started_by_something_known,
         _none_was_between,
         _came_at_their_hours,
-        _succeeds_a_habit,
+        _was_a_habit,
     ),
     by_rhythm=(_is_one_job, _came_at_their_hours),
 )
