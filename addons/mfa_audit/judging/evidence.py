@@ -382,6 +382,11 @@ def _was_a_habit(case: _Case, rule: Rule) -> bool:
     return _is_lasting(case.own, rule) or len(days) >= rule.fewest_bad_days
 
 
+def _was_due(case: _Case, rule: Rule) -> bool:
+    """The longest pause between two bad calls is over: a daily job with another account answers for no weekly one."""
+    return case.issued is not None and case.watched(case.issued.last) >= _longest_pause(case.all_bad_days)
+
+
 def _is_one_job(case: _Case, rule: Rule) -> bool:
     """A rarer job hides behind a frequent one of the same name, so what may be several jobs has no rhythm."""
     return case.specific
@@ -393,6 +398,7 @@ RULE: Final = Rule(
         _none_was_between,
         _came_at_their_hours,
         _was_a_habit,
+        _was_due,
     ),
     by_rhythm=(_is_one_job, _came_at_their_hours),
 )
