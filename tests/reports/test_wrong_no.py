@@ -63,8 +63,8 @@ FIXES = {
 
 @pytest.mark.parametrize("fix", FIXES)
 def test_each_advised_fix_of_a_daily_job_is_seen(database: Path, fix: str) -> None:
-    """Where the starter is known two runs after the fix suffice; elsewhere two weeks do."""
-    for program, days in ((CRON, (1.0, 0.0)), (SCRIPT, tuple(range(14)))):
+    """Where the starter is known two runs after the fix suffice; elsewhere twelve days do."""
+    for program, days in ((CRON, (1.0, 0.0)), (SCRIPT, tuple(range(12)))):
         path = database.with_name(f"{program.started_by}.db")
         first = int(max(days)) + 1
         record(path, bad(*range(first, first + 12), program=program), FIXES[fix](program, days))
@@ -145,8 +145,8 @@ def test_the_answer_to_validate_decides(database: Path, claims: dict[str, Any]) 
 
 def test_a_refusal_by_test_mends_as_any_other(database: Path) -> None:
     """What MS-Enforce-MFA refused is answered by later good tokens, as a refusal in earnest is."""
-    tested = good(*range(14, 23), program=SCRIPT, status=401, body=b'{"code":900421}', tested=True)
-    record(database, tested, good(*range(14), program=SCRIPT))
+    tested = good(*range(12, 21), program=SCRIPT, status=401, body=b'{"code":900421}', tested=True)
+    record(database, tested, good(*range(12), program=SCRIPT))
     found = report(database)
     assert (Answer.YES, 9) == (found.answer, only(found).counts.blocked_by_test)
 

@@ -131,17 +131,11 @@ def is_specific(name: str) -> bool:
 
 # What starts programs when somebody wants it, or for whoever asks: no schedule runs them again as they ran before.
 _BY_HAND: Final = frozenset(
-    {
-        "terminal",
-        "login session",
-        "ssh session",
-        "powershell remoting",
-        "systemd-run",
-        "at",
-        "container",
-        "iis",
-        "launchd",
-    }
+    name.lower()
+    for name in (
+        *("terminal", "login session", "SSH session", "PowerShell remoting", "systemd-run", "at"),
+        *("container", "IIS", "launchd"),
+    )
 )
 
 

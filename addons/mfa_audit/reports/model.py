@@ -175,7 +175,8 @@ class MachineCoverage:
 class Recording:
     """How much of the period was recorded, and the gaps, the longest first.
 
-    `period_seconds` is its length up to now, for "61 of 168 hours". `recorded_seconds` are those of the machine with the fewest, since no machine's uptime covers another's.
+    `period_seconds` is its length up to now, for "61 of 168 hours". `recorded_seconds` are those of the
+    machine with the fewest, since no machine's uptime covers another's.
     """
 
     recorded_seconds: int
