@@ -1,5 +1,5 @@
-"""The file for `mitmdump -s`. Any name here that equals a mitmproxy hook would be called: keep it at these."""
+"""The file for `mitmdump -s` in a checkout; an installed one has its own, whose path `mfa-audit addon` prints."""
 
-from mfa_audit.addon.live import PartnerCenterMfa
+from mfa_audit.addon.script.partner_center_mfa import addons
 
-addons = [PartnerCenterMfa()]
+__all__ = ["addons"]

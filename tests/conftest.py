@@ -22,7 +22,7 @@ from processes import COMMAND, Audit
 pytest_plugins = ["skips"]
 
 # What a machine may have set for its own network, and what would lead a test to its user's files.
-_FOREIGN = ("PROXY", "_CA_", "_CERT", "CACERT", "CA_BUNDLE", "CAINFO", "ROOTS_FILE")
+_FOREIGN = ("PROXY", "_CA_", "_CERT", "CACERT", "CA_BUNDLE", "CAINFO", "ROOTS_FILE", "KEYLOG")
 _OWN = ("MFA_AUDIT_", "XDG_", "NO_COLOR", "FORCE_COLOR", "JAVA_TOOL_OPTIONS", "APPDATA", "LOCALAPPDATA")
 
 

@@ -6,10 +6,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from mfa_audit.judging.history import Previously
+from mfa_audit.judging.counts import Counts
+from mfa_audit.judging.evidence import Why
 from mfa_audit.judging.reasons import Advice, Verdict
 from mfa_audit.judging.verdicts import Answer
 from mfa_audit.reports.model import (
+    CredentialRow,
     Gap,
     NotAudited,
     Period,
@@ -22,6 +24,15 @@ from mfa_audit.reports.model import (
 )
 
 NOW: Final = datetime(2026, 11, 7, 11, 30, tzinfo=UTC)
+FIXED: Final = Why(
+    "fixed",
+    (NOW - timedelta(days=6)).timestamp(),
+    (NOW - timedelta(days=3)).timestamp(),
+    212,
+    (NOW - timedelta(days=2)).timestamp(),
+    3,
+    NOW.timestamp(),
+)
 SECURE_APP_MODEL: Final = "https://learn.microsoft.com/partner-center/developer/enable-secure-app-model"
 MANDATE: Final = (
     "https://learn.microsoft.com/partner-center/security/partner-security-requirements-mandating-mfa"
@@ -68,19 +79,30 @@ def tool(name: str, **changes: Any) -> ToolRow:
         program=None,
         account=None,
         started_by=None,
+        machine="PC17",
+        capture=None,
+        specific=True,
         sdk_versions=(),
         user_agents=("Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.19041.4522",),
         verdict=Verdict.NON_COMPLIANT,
         reasons=("amr-without-mfa",),
-        previously=None,
-        requests=412,
+        why=None,
+        side_by_side=False,
+        waiting_until=None,
+        counts=Counts(412, 412),
         tokens=14,
-        blocked=0,
-        blocked_by_test=0,
-        expired=0,
-        server_compliant=0,
-        server_non_compliant=0,
         users=(user("svc-pc@contoso.example"),),
+        no_user=None,
+        credentials=(
+            CredentialRow(
+                "1950a258-227b-4e31-a9cf-717495945fc2",
+                "svc-pc@contoso.example",
+                Verdict.NON_COMPLIANT,
+                ("amr-without-mfa",),
+                NOW - timedelta(days=6),
+                NOW - timedelta(hours=9, minutes=30),
+            ),
+        ),
         tenants=("72f988bf-86f1-41af-91ab-2d7cd011db47",),
         amr=("pwd",),
         operations=(("GET /v1/customers", 300), ("GET /v1/customers/*/subscriptions", 112)),
@@ -89,7 +111,10 @@ def tool(name: str, **changes: Any) -> ToolRow:
         last_seen=NOW - timedelta(hours=9, minutes=30),
         advice=Advice("A saved password", "Use the Secure Application Model", SECURE_APP_MODEL),
     )
-    return replace(row, **changes)
+    counts = {name: changes.pop(name) for name in Counts._fields if name in changes}
+    if "requests" in changes:
+        counts["calls"] = changes.pop("requests")
+    return replace(row, counts=row.counts._replace(**counts), **changes)
 
 
 def fine(name: str, verdict: Verdict = Verdict.COMPLIANT, **changes: Any) -> ToolRow:
@@ -133,7 +158,6 @@ def report(*tools: ToolRow, answer: Answer = Answer.NO, **changes: Any) -> Repor
     value = Report(
         generated_at=NOW,
         answer=answer,
-        because=("2 tools are non-compliant.",),
         period=Period(NOW - timedelta(days=6, hours=11), NOW),
         totals=Totals(
             tools=len(tools),
@@ -158,7 +182,6 @@ def empty() -> Report:
     """A database into which nothing was ever recorded."""
     return report(
         answer=Answer.UNCLEAR,
-        because=("Nothing was observed.",),
         recording=Recording(0, 35 * 86400, 0, ()),
         sources=(),
     )
@@ -182,7 +205,6 @@ def tiny() -> Report:
     )
     return report(
         one,
-        because=("1 tool is non-compliant.",),
         period=Period(NOW - timedelta(seconds=30), NOW),
         recording=Recording(1, 1, 0, ()),
         sources=(source(kind="run", name="curl", requests=1),),
@@ -195,7 +217,6 @@ def clean() -> Report:
         fine("CIPP", requests=1204),
         fine("Inventory", Verdict.EXEMPT, requests=88),
         answer=Answer.YES,
-        because=("Everything observed is compliant or exempt.",),
     )
 
 
@@ -238,10 +259,9 @@ def rich() -> Report:
             "Azure CLI",
             program="renew-licenses.py",
             requests=964,
-            previously=Previously(Verdict.NON_COMPLIANT, (NOW - timedelta(days=3)).timestamp(), 212),
+            why=FIXED,
         ),
         fine("Inventory", Verdict.EXEMPT, requests=52),
-        because=("2 tools are non-compliant.", "1 tool is undetermined."),
         totals=Totals(tools=6, tokens=84, requests=4210, without_token=12),
         quiet=(tool("Quarterly export", last_seen=NOW - timedelta(days=41)),),
         not_audited=(
@@ -266,7 +286,7 @@ def rich() -> Report:
                 kind="import", name="portal.har", sha256="9f" * 32, requests=40, ended=NOW - timedelta(days=1)
             ),
         ),
-        notes=("3 tools' programs were not told apart.",),
+        notes=("several-jobs",),
     )
 
 
@@ -294,8 +314,7 @@ def hostile() -> Report:
     texts = tuple(HOSTILE.values())
     return report(
         *tools,
-        because=texts,
-        quiet=tuple(replace(row, requests=1) for row in tools),
+        quiet=tuple(replace(row, counts=Counts(1)) for row in tools),
         not_audited=tuple(NotAudited(text, text, text, text, 2, NOW, NOW) for text in texts),
         recording=Recording(1, 2, 3, tuple(Gap(NOW, NOW, text) for text in texts)),
         sources=tuple(

@@ -66,9 +66,9 @@ def test_views_answer_in_words(rows: Any) -> None:
     """Which tools, which calls, which were blocked: without a single id or number for a time."""
     tools = {row["program"]: row for row in rows("tools_in_words")}
     nightly = tools["nightly-sync.py"]
-    assert ("non-compliant", 4, 1) == (nightly["verdict"], nightly["calls"], nightly["blocked"])
+    assert ("non-compliant", 4, 1) == (nightly["token_verdict"], nightly["requests"], nightly["blocked"])
     assert nightly["last_seen"].endswith("Z")
-    assert {"compliant", "exempt", "non-compliant"} == {row["verdict"] for row in tools.values()}
+    assert {"compliant", "exempt", "non-compliant"} == {row["token_verdict"] for row in tools.values()}
     assert 8 == len(rows("calls_in_words"))
     blocked = rows("blocked_calls")
     assert [("nightly-sync.py", 401)] == [(row["program"], row["status"]) for row in blocked]

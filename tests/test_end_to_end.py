@@ -46,14 +46,14 @@ def test_with_mfa_and_app_only_are_a_yes(
     )
     done = run(audit, database, upstream, [sys.executable, "-c", script, URL, token])
     assert 0 == done.returncode, done.stderr
-    assert done.stderr.startswith("YES, for what was seen")
+    assert "\nYES, for what was seen" in f"\n{done.stderr}"
 
 
 def test_nothing_seen_is_no_yes(audit: Audit, database: Path) -> None:
     """A command that calls nothing ends with exit 3."""
     done = run(audit, database, [], [sys.executable, "-c", ""])
     assert 3 == done.returncode
-    assert done.stderr.startswith("CANNOT TELL YET")
+    assert "\nCANNOT TELL YET" in f"\n{done.stderr}"
 
 
 def test_the_commands_own_failure_comes_first(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from mfa_audit.store.reading import read_ledger
 from observed import query
 from processes import Audit, Running
 from traffic import Connection, Load
@@ -100,7 +103,7 @@ def test_killed_at_random_moments() -> None:
 
 
 def test_a_lock_holds_up_no_call(start: Starter, database: Path, with_mfa: str) -> None:
-    """The database locked by another process under load: no call waits for it, and none is lost.
+    """The database locked by another process under load: no call waits for it, reports have all, none is lost.
 
     How long calls take meanwhile: `scripts/bench/soak.py`.
     """
@@ -110,6 +113,7 @@ def test_a_lock_holds_up_no_call(start: Starter, database: Path, with_mfa: str) 
         held = Load(port, authority, lambda _: with_mfa, connections=2, pause=0.02)
         time.sleep(seconds)
         held.stop()
+        assert len(held.answered) == sum(use.use.requests for use in read_ledger(database).uses)
     done = running.stop()
     assert 0 == done.returncode
     assert [] == held.failed
@@ -157,7 +161,12 @@ def test_a_disk_that_stays_full_is_told(start: Starter, audit: Audit, tmp_path: 
         running.wait_for("takes no rows")
         done = running.stop()
         assert 0 == done.returncode
-        assert "200 calls were lost before being stored" in done.stderr.replace("\n          ", " ")
+        # The journal's last page had room for some of them.
+        found = re.search(
+            r"(\d+) calls were lost before being stored", done.stderr.replace("\n          ", " ")
+        )
+        assert found is not None
+        assert 100 <= int(found[1]) <= 200
         assert "Traceback" not in done.stderr
 
 
@@ -169,9 +178,7 @@ def test_a_database_deleted_under_the_proxy(start: Starter, database: Path, with
     running, port, authority = start(folder / "audit.db")
     connection = Connection(port, authority)
     assert 200 == connection.call(with_mfa)
-    for one in folder.iterdir():
-        one.unlink()
-    folder.rmdir()
+    shutil.rmtree(folder)
     assert 200 == connection.call(with_mfa)
     running.wait_for("was deleted; it was written anew")
     assert 200 == connection.call(with_mfa)

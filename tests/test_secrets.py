@@ -139,6 +139,12 @@ def test_no_file_holds_a_piece_of_a_token(
         wait_for(port)
         send_odd_calls(port, conf / "mitmproxy-ca-cert.pem", token)
         time.sleep(0.5)
+        journals = list(database.with_name("audit.db.journal").iterdir())
+        assert journals
+        for journal in journals:
+            content = journal.read_bytes()
+            assert b"/v1/customers" in content
+            assert [] == found_in(content, wanted), journal
         process.terminate()
         process.wait(20)
         said = log.read_text(errors="replace")
@@ -154,3 +160,20 @@ def test_no_file_holds_a_piece_of_a_token(
         for path in folder.rglob("*"):
             if path.is_file() and path not in (script, log):
                 assert [] == found_in(path.read_bytes(), wanted), path
+
+
+@pytest.mark.parametrize("name", ["SSLKEYLOGFILE", "MITMPROXY_SSLKEYLOGFILE"])
+def test_no_secrets_of_tls_are_written(
+    audit: Audit, upstream: list[str], database: Path, tmp_path: Path, name: str
+) -> None:
+    """A variable that lets mitmproxy write the secrets of TLS to a file does so for no call through our proxy."""
+    secrets = tmp_path / "tls-secrets.txt"
+    running = audit.start(
+        "proxy", "--db", database, "--listen", "127.0.0.1:0", *upstream, **{name: str(secrets)}
+    )
+    authority = Path(running.wait_for(r"Certificate authority: (.+)")[1])
+    connection = Connection(running.wait_for_port(), authority)
+    assert 200 == connection.call(make_user_token("pwd", "mfa"))
+    connection.close()
+    assert 0 == running.stop().returncode
+    assert not secrets.exists()

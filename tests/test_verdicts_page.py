@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mfa_audit.judging.advice import AUTHENTICATION, REQUIREMENTS, SECURE_APPLICATION_MODEL
-from mfa_audit.judging.reasons import REASONS
+from mfa_audit.judging.reasons import AUTHENTICATION, REASONS, REQUIREMENTS, SECURE_APPLICATION_MODEL
 
 PAGE = (Path(__file__).parents[1] / "docs" / "verdicts.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^### (\S+)\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL))

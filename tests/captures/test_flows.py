@@ -18,6 +18,7 @@ from producers import AT, HOST, NOW, flow, peak_below, read, write_flows
 from mfa_audit.captures import flows, netstrings
 from mfa_audit.captures.entries import Reading, SkipError
 from mfa_audit.captures.remarks import Remarks
+from mfa_audit.captures.streams import BUFFER
 from mfa_audit.commands.demo.standin import StandIn
 
 
@@ -151,6 +152,20 @@ def test_flows_after_a_damaged_stretch_are_found(tmp_path: Path) -> None:
     assert any("passed over" in note for note in remarks.notes)
 
 
+@pytest.mark.parametrize("before", [0, 1, *range(BUFFER - 1_500, BUFFER + 100, 40)])
+def test_the_copy_inside_a_changed_flow_is_no_call(tmp_path: Path, before: int) -> None:
+    """A flow that was changed holds its backup; after damage the search does not start in that, wherever it lies."""
+    changed = flow("/v1/before")
+    changed.backup()
+    changed.request.path = "/v1/after"
+    torn = b"9" * before + tnetstring.dumps(changed.get_state())[8:]
+    good = tnetstring.dumps(flow("/v1/whole").get_state())
+    (tmp_path / "f").write_bytes(good + torn + good)
+    exchanges, remarks = read(tmp_path / "f")
+    assert ["/v1/whole", "/v1/whole"] == [one.path for one in exchanges]
+    assert any("passed over" in note for note in remarks.notes)
+
+
 def test_a_file_made_to_wear_out_the_search_ends_soon(tmp_path: Path) -> None:
     """Half a million places where a flow might begin, and none does: reading gives up, and says so."""
     (tmp_path / "f").write_bytes(b"99:4:type;" * 500_000 + b"}")
@@ -207,7 +222,10 @@ def test_older_formats_are_read_by_mitmproxy(tmp_path: Path, version: int) -> No
     [
         ({"request": None}, "not a flow that mitmproxy can read"),
         ({"version": 99}, "written by a newer mitmproxy (flow format 99)"),
-        ({"version": 3}, "not a flow that mitmproxy can read"),
+        ({"version": 3}, "written in flow format 3, which is too old"),
+        ({"version": [0, 10]}, "written in flow format 0.10, which is too old"),
+        ({"version": [0, 18, 2]}, "not a flow that mitmproxy can read (KeyError, flow format 0.18)"),
+        ({"version": "x"}, "not a flow that mitmproxy can read"),
         ({"response": [1, 2]}, "not a flow that mitmproxy can read"),
     ],
 )

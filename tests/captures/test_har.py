@@ -32,7 +32,11 @@ from producers import (
 )
 
 from mfa_audit.captures import recognition
+from mfa_audit.commands.demo.sample_tokens import make_user_token
 from mfa_audit.commands.demo.standin import StandIn
+from mfa_audit.judging.observations import Judge
+
+LATE = "Bearer " + make_user_token("pwd", iat=round(AT) + 300, exp=round(AT) + 4000)
 
 
 def read_bytes(tmp_path: Path, data: bytes) -> Any:
@@ -151,15 +155,70 @@ def test_dates_of_all_kinds(tmp_path: Path, written: str, expected: float) -> No
     [None, "", "yesterday", "1601-01-01T00:00:00Z", "2999-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", 17],
 )
 def test_a_wrong_date_is_replaced_by_evidence_and_said(tmp_path: Path, written: Any) -> None:
-    """The server's Date header dates a call without usable date; without it, the entry before; without both
-    it is skipped.
+    """The server's Date header dates a call without usable date; without it, the entry before, when the token was
+    issued, or when the file was saved.
     """
     dated = entry(at=written)
     dated["response"]["headers"].append({"name": "Date", "value": "Thu, 28 May 2026 20:26:41 GMT"})
-    exchanges, remarks = read_bytes(tmp_path, har(entry(at=written), dated, entry(at=written)))
-    assert [AT + 0.875] * 2 == [one.at for one in exchanges]
-    assert {"no usable date": 1} == remarks.skipped
-    assert 2 == len(remarks.notes)
+    path = tmp_path / "a.har"
+    path.write_bytes(
+        har(entry(at=written), dated, entry(at=written), entry(at=written, headers={"authorization": LATE}))
+    )
+    os.utime(path, (AT - 5000, AT - 5000))
+    exchanges, remarks = read(path)
+    assert [AT - 5000, AT + 0.875, AT + 0.875, round(AT) + 300] == [one.at for one in exchanges]
+    assert not remarks.skipped
+    how = [note.split(",")[0] for note in remarks.notes]
+    assert [
+        "dated by when the file was saved",
+        "dated by the server's Date header",
+        "dated as the entry before",
+        "dated by when its token was issued",
+    ] == how
+
+
+def test_a_file_saved_at_no_possible_time(tmp_path: Path) -> None:
+    """A file that says it was saved in 1980 or in the future dates a call as of now."""
+    for saved in (315_532_800, NOW + 1e8):
+        (tmp_path / "a.har").write_bytes(har(entry(at=None)))
+        os.utime(tmp_path / "a.har", (saved, saved))
+        assert [NOW] == [one.at for one in read(tmp_path / "a.har")[0]]
+
+
+def test_reads_a_har_without_its_wrapper(tmp_path: Path) -> None:
+    """The value of `log` alone, and the array of entries alone, read as the archive does."""
+    whole, _ = read_bytes(tmp_path, har(entry(), entry(status=401)))
+    log = json.loads(har(entry(), entry(status=401)))["log"]
+    for bare in (log, log["entries"], {"entries": log["entries"], "version": "1.2"}):
+        exchanges, remarks = read_bytes(tmp_path, json.dumps(bare).encode())
+        assert whole == exchanges
+        assert not remarks.notes
+
+
+def test_a_log_inside_a_log_is_passed_over(tmp_path: Path) -> None:
+    """Wrappers in wrappers without end neither count nor fail."""
+    text = '{"log":' * 3000 + "{}" + "}" * 3000
+    assert [] == read_bytes(tmp_path, text.encode())[0]
+
+
+def test_each_repeated_field_of_an_answer_counts(tmp_path: Path) -> None:
+    """A refusal in the second WWW-Authenticate, behind Negotiate, is seen."""
+    one = entry(status=401)
+    one["response"]["headers"] = [
+        {"name": "WWW-Authenticate", "value": "Negotiate"},
+        {
+            "name": "www-authenticate",
+            "value": 'Bearer error="invalid_token", error_description="MFA required"',
+        },
+    ]
+    (exchange,), _ = read_bytes(tmp_path, har(one))
+    assert Judge().observe(exchange).blocked
+
+
+def test_a_token_too_long_to_be_read_is_told_as_such(tmp_path: Path) -> None:
+    """A reader keeps enough of a header to tell that it is longer than what is decoded."""
+    (exchange,), _ = read_bytes(tmp_path, har(entry(headers={"authorization": "Bearer " + "a" * 70_000})))
+    assert "too-long" == Judge().observe(exchange).token.reason
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
@@ -258,6 +317,7 @@ def test_a_zip_of_hars_with_bodies_beside(tmp_path: Path) -> None:
     [
         ({"name": "WebInspector", "version": "537.36"}, None, "WebInspector 537.36"),
         ({"name": "Playwright", "version": "1"}, {"name": "chromium", "version": "2"}, "Playwright 1 (chromium 2)"),
+        ({"name": [[[]]], "version": 3}, None, "3"),
         (None, None, None),
         ("Fiddler", 3, None),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,8 @@ def page(*rows: Any) -> dict[str, Any]:
             ]
         ),
         json.dumps([[REQUEST], [ADOPTION, PRINCIPAL]]),
+        json.dumps({"totalCount": 3, "items": {"value": [REQUEST, ADOPTION, PRINCIPAL], "Count": 3}}),
+        json.dumps([{"items": {"value": [REQUEST], "Count": 1}}, page(ADOPTION, PRINCIPAL)]),
     ],
 )
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-8-sig"])
@@ -104,6 +107,56 @@ def test_reads_powershells_dates(tmp_path: Path, written: Any) -> None:
     """Windows PowerShell's way to write dates, and one with an offset, are the same moment."""
     ((row,), _) = read_text(tmp_path, json.dumps([{**REQUEST, "requestDateTime": written}]))
     assert AT == row.at  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("written", ["1/21/2026 10:18:35 PM", "", None, "yesterday", 17])
+def test_a_row_without_date_is_noted(tmp_path: Path, written: Any) -> None:
+    """A failure is dated by when the file was saved, so that it is not current for ever; a good row shows nothing."""
+    rows = [
+        {**REQUEST, "requestDateTime": written},
+        {**REQUEST, "requestDateTime": written, "mfaCompliant": True},
+        {**REQUEST, "requestDateTime": written, "mfaCompliant": None},
+        {**ADOPTION, "loginDate": written},
+        {**ADOPTION, "loginDate": written, "mfaCompliantRequestCount": 7},
+        {**PRINCIPAL, "lastNonMfaCompliantRequestDateTime": written},
+    ]
+    path = tmp_path / "list.json"
+    path.write_text(json.dumps(rows))
+    os.utime(path, (AT, AT))
+    with recognition.read(path, now=NOW) as capture:
+        found = [row.day if isinstance(row, Adoption) else row.at for row in capture.rows]
+    assert [AT, None, None, "2026-05-28", None, AT] == found[:5] + found[5:]
+    assert {
+        "no date that can be read: dated by when the file was saved": 3,
+        "no date that can be read": 3,
+    } == capture.remarks.notes
+
+
+@pytest.mark.parametrize("value", [None, "", "maybe", 1])
+def test_what_microsoft_does_not_say_is_not_known(tmp_path: Path, value: Any) -> None:
+    """Only `false` is without MFA; null, or a row without the column, is not known."""
+    without = {key: one for key, one in REQUEST.items() if key != "mfaCompliant"}
+    rows, _ = read_text(tmp_path, json.dumps([{**REQUEST, "mfaCompliant": value}, without]))
+    assert [None, None] == [row.mfa_compliant for row in rows]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "deep",
+    [
+        "[" * 3000,
+        "[" * 3000 + "]" * 3000,
+        '{"value":[' * 3000,
+        '{"items":' * 3000 + "1" + "}" * 3000,
+        '{"a":' * 3000,
+    ],
+)
+@pytest.mark.parametrize("between", ["", ",", "\n"])
+def test_depth_without_end_costs_itself_only(tmp_path: Path, deep: str, between: str) -> None:
+    """Three thousand brackets behind a row, in its array or after it, leave the row."""
+    for text in (f"{json.dumps([REQUEST])}{between}{deep}", f"[{json.dumps(REQUEST)},{deep}]"):
+        rows, remarks = read_text(tmp_path, text)
+        assert ROWS[:1] == rows
+        assert remarks.skipped or remarks.notes
 
 
 def test_an_empty_list_is_a_list(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import subprocess
 import sys
@@ -114,22 +115,58 @@ def test_a_flow_file_in_gzip(tmp_path: Path) -> None:
         assert 2 == len(list(capture.exchanges))
 
 
+def remedy_of(path: Path, creator: str | None, browser: str | None = None, *, marked: bool) -> str:
+    names = {
+        key: {"name": name, "version": "1"}
+        for key, name in (("creator", creator), ("browser", browser))
+        if name
+    }
+    path.write_bytes(
+        json.dumps({"log": {"version": "1.2", **names, "entries": [entry(headers={})]}}).encode()
+    )
+    with recognition.read(path, now=NOW) as capture:
+        list(capture.exchanges)
+        return capture.remedy(marked=marked)
+
+
+@pytest.mark.parametrize(
+    ("creator", "browser", "words"),
+    [
+        ("WebInspector", None, "with sensitive data"), ("Firefox", "Firefox", "Firefox"),
+        ("WebKit Web Inspector", None, "Safari"), ("Fiddler", None, "Fiddler"), ("Charles Proxy", None, "Charles"),
+        ("Proxyman", None, "Proxyman"), ("HTTP Toolkit", None, "HTTP Toolkit"), ("mitmproxy", None, "mitmdump"),
+        ("Insomnia REST Client", None, "Insomnia"), ("Playwright", None, "recordHar"), ("someone", None, "sanitizer"),
+        ("WebPagetest", None, "WebPageTest"), (None, None, "sanitizer"),
+        # Who wrote the file counts before whose traffic it is.
+        ("Playwright", "firefox", "recordHar"), ("WebPagetest", "Firefox", "WebPageTest"),
+        ("Fiddler", "Firefox", "SAZ"), ("BrowserMob Proxy", "Firefox", "Firefox"), (None, "Firefox", "Firefox"),
+    ],
+)  # fmt: skip
+def test_each_producer_has_its_remedy(
+    tmp_path: Path, creator: str | None, browser: str | None, words: str
+) -> None:
+    """A capture whose tokens somebody replaced by marks says how its producer keeps them."""
+    assert words in remedy_of(tmp_path / "a.har", creator, browser, marked=True)
+
+
 @pytest.mark.parametrize(
     ("creator", "words"),
     [
-        ("WebInspector", "with sensitive data"), ("Firefox", "Firefox"), ("WebKit Web Inspector", "Safari"),
-        ("Fiddler", "Fiddler"), ("Charles Proxy", "Charles"), ("Proxyman", "Proxyman"),
-        ("HTTP Toolkit", "HTTP Toolkit"), ("Insomnia REST Client", "Insomnia"), ("Playwright", "recordHar"),
-        ("WebPagetest", "WebPageTest"), ("mitmproxy", "mitmdump"), ("someone", "sanitizer"),
+        ("WebInspector", "with sensitive data"), ("WebPagetest", "WebPageTest"), ("Firefox", "Either the programs"),
+        ("mitmproxy", "Either the programs"), ("Charles Proxy", "Either the programs"), (None, "Either the programs"),
     ],
 )  # fmt: skip
-def test_each_producer_has_its_remedy(tmp_path: Path, creator: str, words: str) -> None:
-    """A capture without tokens says how this producer keeps them."""
-    path = tmp_path / "a.har"
-    path.write_bytes(har(entry(headers={}), creator={"name": creator, "version": "1"}))
-    with recognition.read(path, now=NOW) as capture:
+def test_a_cause_that_nobody_knows_is_not_told(tmp_path: Path, creator: str | None, words: str) -> None:
+    """Where calls simply had no Authorization, only producers that leave it out by themselves are blamed."""
+    assert words in remedy_of(tmp_path / "a.har", creator, marked=False)
+
+
+def test_flows_without_authorization_blame_no_addon(tmp_path: Path) -> None:
+    """A flow file whose calls had no Authorization may be whole."""
+    with recognition.read(write_flows(tmp_path / "f", [flow(headers=[])]), now=NOW) as capture:
         list(capture.exchanges)
-        assert words in capture.remedy()
+        assert "addon" not in capture.remedy(marked=False)
+        assert "addon" in capture.remedy(marked=True)
 
 
 def test_reading_loads_no_mitmproxy(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mfa_audit.commands.check import details, why
-from mfa_audit.commands.demo.sample_tokens import make_app_token, make_user_token
+from mfa_audit.commands.demo.sample_tokens import make_app_token, make_token, make_user_token
 from mfa_audit.exchanges.exchange import Secret
 from mfa_audit.judging.tokens import read
 
@@ -88,6 +88,62 @@ def test_an_answer_for_people() -> None:
     assert "\x1b" not in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("0.AXoA3vWlfAAAQA-AwBcFAOAB.AgABAwEAAA" + "x9Y-_" * 40, "a refresh token: treat it as a password"),
+        (make_token({"aud": "5d2b6f60-0000-4000-8000-0000000c1133", "nonce": "n"}), "an id token"),
+        ("abc8Q~" + "x" * 34, "a client secret"),
+        ("hunter2", "not a token"),
+        (json.dumps({"log": {"version": "1.2", "entries": []}}), "mfa-audit import FILE"),
+        (b"PK\x03\x04" + bytes(30), "mfa-audit import FILE"),
+        (b"3688:9:websocket;0:~", "mfa-audit import FILE"),
+        (b"SQLite format 3\0" + bytes(100), "mfa-audit report --db FILE"),
+    ],
+)
+def test_what_is_no_access_token(given: str | bytes, words: str) -> None:
+    """The sentence says what it is and what to do, and shows nothing of it; exit 2."""
+    done = check(given=given)
+    assert (2, "") == (done.returncode, done.stdout)
+    assert words in done.stderr
+    assert "x9Y-_" not in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_the_name_of_a_file(tmp_path: Path) -> None:
+    """A file's name as an argument is told to be one, with the command that reads it."""
+    (tmp_path / "token.txt").write_text(GOOD)
+    done = check("--quiet", str(tmp_path / "token.txt"))
+    assert 2 == done.returncode
+    assert f"mfa-audit check < {tmp_path / 'token.txt'}" in done.stderr
+
+
+def test_two_tokens_have_an_answer_each() -> None:
+    """Each is judged by itself, and the worst decides the exit code; the same one twice is one."""
+    done = check(given=f"{GOOD}\n{BAD}\n{GOOD}\n")
+    assert 1 == done.returncode
+    for words in ("Token 1 of 2\nYES", "Token 2 of 2\nNO"):
+        assert words in done.stdout
+    assert "encrypted" not in done.stdout
+    result = json.loads(check("--json", given=f"{GOOD}\n{BAD}").stdout)
+    assert ("no", ["yes", "no"]) == (result["answer"], [one["answer"] for one in result["tokens"]])
+    assert 0 == check(given=f"{GOOD}\n{GOOD}").returncode
+
+
+def test_an_apps_own_token_for_something_else() -> None:
+    """It is exempt, and yet no YES about Partner Center: exit 3."""
+    other = make_app_token(aud="https://graph.microsoft.com")
+    done = check(given=other)
+    assert 3 == done.returncode
+    assert "CANNOT TELL - exempt" in done.stdout
+    assert "it is not a token for Partner Center" in done.stdout
+    assert "YES" not in done.stdout
+    result = json.loads(check("--json", given=other).stdout)
+    assert ("unclear", "exempt", ["app-only", "wrong-audience"]) == (
+        result["answer"], result["verdict"], result["reasons"],
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("quiet", [[], ["--quiet"]])
 def test_an_argument_works_with_a_warning(quiet: list[str]) -> None:
     """A token as an argument is judged, with a warning on stderr unless told to be quiet."""
@@ -133,7 +189,7 @@ def test_hostile_claims_do_nothing() -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a POSIX terminal")
-@pytest.mark.parametrize("end", ["\n", "\nls -l\n"])
+@pytest.mark.parametrize("end", ["\n", "\nls -l\n", "\r\n\r\nHost: x\r\n", ".\n"])
 def test_the_prompt_is_hidden(end: str) -> None:
     """On a terminal the token is asked for and not shown, however long it is; the answer has colour."""
     import pty  # not on Windows, where this module must still be collected

@@ -7,12 +7,16 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name as import_string
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from mfa_audit.commands.demo.sample_tokens import make_user_token
+from mfa_audit.commands.import_ import command
 from processes import Audit
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "captures"))
@@ -117,6 +121,138 @@ def test_a_named_file_that_is_no_capture_fails(audit: Audit, database: Path, tmp
         assert words in done.stderr
 
 
+def test_missing_files_make_no_database(audit: Audit, database: Path, tmp_path: Path) -> None:
+    """Where nothing could be read, no database comes into being."""
+    (tmp_path / "letter.txt").write_text("dear")
+    done = audit.run("import", "--db", database, tmp_path / "missing.har", tmp_path / "letter.txt")
+    assert 2 == done.returncode
+    assert not database.exists()
+
+
+def test_no_content_ends_the_run(audit: Audit, database: Path, tmp_path: Path) -> None:
+    """Three thousand brackets in one file are told of that file; the files after it are imported."""
+    (tmp_path / "deep.json").write_text(json.dumps([partner_request(True)]) + "[" * 3000)
+    (tmp_path / "calls.har").write_bytes(har(call(bearer("pwd"))))
+    done = audit.run("import", "--db", database, tmp_path / "deep.json", tmp_path / "calls.har")
+    assert 0 == done.returncode
+    assert "deep.json (Microsoft's list): 1 row, 1 new." in done.stderr
+    assert "cut off or damaged" in done.stderr
+    assert "1 call to Partner Center" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "where", ["mfa_audit.captures.recognition.read", "mfa_audit.captures.har.Har._read_entry"]
+)
+def test_a_bug_of_ours_costs_one_file(
+    monkeypatch: pytest.MonkeyPatch, home: Path, database: Path, tmp_path: Path, where: str
+) -> None:
+    """An unexpected error in a reader is told in a sentence without its text, and the next file is imported."""
+    monkeypatch.setattr(where, fail := Failing(import_string(where)))
+    for name in ("first.har", "second.har"):
+        (tmp_path / name).write_bytes(har(call(bearer("pwd"))))
+    done = CliRunner().invoke(
+        command, ["--db", str(database), str(tmp_path / "first.har"), str(tmp_path / "second.har")],
+        standalone_mode=False,
+    )  # fmt: skip
+    assert 2 == done.return_value
+    assert fail.failed
+    assert "first.har: mfa-audit failed while reading it (ZeroDivisionError)" in done.stderr
+    assert "second.har (HAR of WebInspector 537.36): 1 call" in done.stderr
+    assert "secret" not in done.stderr
+
+
+class Failing:
+    """A function that fails on its first call."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.failed = False
+        self._function = function
+
+    def __get__(self, instance: object, owner: type) -> Callable[..., Any]:
+        return partial(self, instance)
+
+    def __call__(self, *arguments: Any) -> Any:
+        if not self.failed:
+            self.failed = True
+            raise ZeroDivisionError("a secret token")
+        return self._function(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("broken.har", har(None, {}), "no request"),
+        ("cut.har", har(call("Bearer x"))[:120], "cut off"),
+        ("old.mitm", b"21:7:version;8:1:0#1:9#]}", "flow format 0.9"),
+    ],
+)
+def test_a_file_of_which_nothing_was_usable_fails(
+    audit: Audit, database: Path, tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    """Exit 2 with the reasons, where each entry of a named file was skipped; an empty archive is fine."""
+    (tmp_path / name).write_bytes(content)
+    done = audit.run("import", "--db", database, tmp_path / name)
+    assert 2 == done.returncode
+    assert words in done.stderr
+    assert f"{name}: nothing in it could be used" in done.stderr
+    (tmp_path / "empty.har").write_bytes(har())
+    (tmp_path / "elsewhere.har").write_bytes(har(None, call("Bearer x", url="https://example.com/")))
+    assert (
+        0
+        == audit.run(
+            "import", "--db", database, tmp_path / "empty.har", tmp_path / "elsewhere.har"
+        ).returncode
+    )
+
+
+def test_a_variable_that_was_not_filled_in_is_the_scripts_bug(
+    audit: Audit, database: Path, tmp_path: Path, report: Report
+) -> None:
+    """Such a call is neither a sanitised one nor one with a token, and the report says what to fix."""
+    (tmp_path / "calls.har").write_bytes(har(call("Bearer ${TOKEN}", status=401)))
+    done = audit.run("import", "--db", database, tmp_path / "calls.har")
+    assert "1 call carries the name of a variable instead of a token" in done.stderr
+    assert "Export HAR" not in done.stderr
+    code, found = report()
+    assert (3, 0, 0) == (code, found["totals"]["without_token"], found["totals"]["sanitised"])
+    (tool,) = found["tools"]
+    assert "not-filled-in" in tool["reasons"]
+
+
+def test_the_machine_of_a_capture_made_elsewhere(
+    audit: Audit, database: Path, tmp_path: Path, report: Report
+) -> None:
+    """The same tool in captures of two machines is two rows: one machine's good calls fix nothing on the other."""
+    (tmp_path / "bad.har").write_bytes(har(call(bearer("pwd"), NOW - 5 * 86400)))
+    good = [call(bearer("pwd", "mfa"), NOW - days * 86400, REQUEST_ID[:-1] + str(days)) for days in (3, 1)]
+    (tmp_path / "good.har").write_bytes(har(*good))
+    for name, machine in (("bad.har", "PC17"), ("good.har", "PC18")):
+        done = audit.run(
+            "import", "--db", database, "--machine", machine, "--account", "svc", tmp_path / name
+        )
+        assert 0 == done.returncode
+    code, found = report()
+    assert (1, "no") == (code, found["answer"])
+    assert [("PC17", "svc"), ("PC18", "svc")] == sorted(
+        (one["machine"], one["account"]) for one in found["sources"]
+    )
+    assert 2 == len(found["tools"])
+
+
+def test_a_machine_without_account(audit: Audit, database: Path, tmp_path: Path, report: Report) -> None:
+    """The account of this machine is none of another's; a name that would act on a screen is made harmless."""
+    (tmp_path / "bad.har").write_bytes(har(call(bearer("pwd"))))
+    assert (
+        0 == audit.run("import", "--db", database, "--machine", "PC\x1b[31m", tmp_path / "bad.har").returncode
+    )
+    assert [("PC\\x1b[31m", "unknown")] == [
+        (one["machine"], one["account"]) for one in report()[1]["sources"]
+    ]
+    for wrong in ("", " ", "x" * 300):
+        done = audit.run("import", "--db", database, "--machine", wrong, tmp_path / "bad.har")
+        assert (2, True) == (done.returncode, "1 to 255 characters" in done.stderr)
+
+
 def test_standard_input_and_quiet(audit: Audit, database: Path, report: Report) -> None:
     """`-` reads standard input, and --quiet says nothing."""
     done = audit.run(
@@ -210,11 +346,25 @@ def test_microsofts_count_makes_the_answer_no(audit: Audit, database: Path, repo
     assert "Billing: 2 of 7 calls without MFA" in screen
 
 
-def test_what_failed_before_microsofts_newest_week_was_mended(
+def test_what_microsoft_does_not_say_is_not_without_mfa(audit: Audit, database: Path, report: Report) -> None:
+    """A row whose mfaCompliant is null is counted as not known, and makes no application fail."""
+    unknown = {**partner_request(True, REQUEST_ID[:-1] + "2"), "mfaCompliant": None}
+    import_rows(audit, database, [partner_request(True), unknown])
+    (one,) = report()[1]["microsoft"]["applications"]
+    assert (2, 1, 0, False) == (one["calls"], one["with_mfa"], one["without_mfa"], one["failing"])
+    screen = " ".join(audit.run("report", "--db", database).stdout.split())
+    assert "1 call with MFA, 1 of which Microsoft does not say" in screen
+
+
+def test_an_application_is_mended_by_later_days_of_its_own(
     audit: Audit, database: Path, report: Report
 ) -> None:
-    """Newer lists without a failure are the state of today."""
-    import_rows(audit, database, [adoption(5, 7, days_ago=9), adoption(7, 7)])
+    """Two later days with MFA only mend an application; one does not, and silence never does."""
+    import_rows(audit, database, [adoption(0, 4_000, days_ago=12)])
+    assert "no" == report()[1]["answer"]
+    import_rows(audit, database, [adoption(7, 7, days_ago=2)])
+    assert "no" == report()[1]["answer"]
+    import_rows(audit, database, [adoption(7, 7)])
     _, found = report()
     assert "unclear" == found["answer"]
     assert [False] == [one["failing"] for one in found["microsoft"]["applications"]]

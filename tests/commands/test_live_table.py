@@ -73,7 +73,8 @@ def test_another_size_begins_anew(database: Path, upstream: list[str]) -> None:
         _resize(ours, 100)
         _read(ours, until=live_table.WAITING, seconds=30)
         _resize(ours, 40)
-        said = _read(ours, until="No call yet. `mfa-audit env` in another\u2026", seconds=30)
+        said = _read(ours, until="Listening at", seconds=30)
+        said += _read(ours, until="No call yet. `mfa-audit env` in another\u2026", seconds=30)
         process.send_signal(signal.SIGINT)
         _read(ours, until="", seconds=30)
         assert process.wait(30) == 0

@@ -17,6 +17,7 @@ import pytest
 
 from mfa_audit.commands.demo.sample_tokens import make_user_token
 from mfa_audit.exchanges.exchange import Exchange, Secret
+from mfa_audit.formats import FORMATS
 from mfa_audit.judging.observations import Judge
 from mfa_audit.store.recorder import Recorder
 from mfa_audit.store.sessions import Session
@@ -38,9 +39,7 @@ def record(path: Path, *amr: str, at: float | None = None, agent: str = "sync/1.
             user_agent=agent,
             status=200,
         )
-        saved = recorder.record(Judge().observe(exchange))
-        assert saved is not None
-        await saved.wait()
+        recorder.record(Judge().observe(exchange))
         recorder.close()
 
     asyncio.run(run())
@@ -72,13 +71,15 @@ def test_the_period_chooses_the_calls(audit: Audit, database: Path) -> None:
 
 
 def test_a_failing_tool_that_went_quiet_is_listed(audit: Audit, database: Path) -> None:
-    """A tool that failed before the period and was not seen since is named, without making the answer no."""
+    """A tool that failed before the period and was not seen since is named; the answer is no yes until it retires."""
     record(database, "pwd", "mfa")
     record(database, "pwd", at=time.time() - 40 * 86400, agent="monthly/1.0")
     done = audit.run("report", "--db", database, "--format", "json")
     report = json.loads(done.stdout)
-    assert ("yes", 0) == (report["answer"], done.returncode)
+    assert ("unclear", 3) == (report["answer"], done.returncode)
     assert ["monthly"] == [tool["name"] for tool in report["quiet"]]
+    assert any("monthly" in sentence for sentence in report["answer_because"])
+    assert 0 == audit.run("report", "--db", database, "--retired", "Monthly").returncode
 
 
 def test_a_checkout_reports_without_being_installed(audit: Audit, database: Path, tmp_path: Path) -> None:
@@ -217,14 +218,85 @@ def test_data_goes_out_as_it_is(audit: Audit, database: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="BROWSER names a program only on POSIX")
 def test_open_shows_the_report_in_the_browser(audit: Audit, database: Path, tmp_path: Path) -> None:
-    """--open hands the HTML report, private to its owner, to the user's browser, and says where it is."""
+    """--open hands the HTML report, private to its owner, to the user's browser; its folder goes afterwards."""
     record(database, "pwd", "mfa")
     browser = tmp_path / "browser"
-    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {tmp_path}/opened\n')
+    browser.write_text(
+        f'#!/bin/sh\nprintf %s "$1" > {tmp_path}/opened\ncp "${{1#file://}}" {tmp_path}/seen.html\n'
+    )
     browser.chmod(0o700)
-    done = audit.run("report", "--db", database, "--open", BROWSER=str(browser), TMPDIR=str(tmp_path))
-    assert (0, "") == (done.returncode, done.stdout)
+    code = (
+        "import sys; from mfa_audit.commands import main, output; output.OPEN_SECONDS = 0.2;"
+        f"sys.argv = ['mfa-audit', 'report', '--db', {str(database)!r}, '--open']; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "BROWSER": str(browser), "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (0, "") == (done.returncode, done.stdout), done.stderr
     page = Path((tmp_path / "opened").read_text().removeprefix("file://"))
     assert str(page) in done.stderr
-    assert "<h1" in page.read_text(encoding="utf-8")
-    assert stat.S_IMODE(page.stat().st_mode) == 0o600
+    assert "<h1" in (tmp_path / "seen.html").read_text(encoding="utf-8")
+    assert 0o600 == stat.S_IMODE((tmp_path / "seen.html").stat().st_mode)
+    deadline = time.monotonic() + 60
+    while page.parent.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not page.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("file_name", "start"),
+    [
+        ("r.html", "<!doctype html>"),
+        ("R.JSON", "{"),
+        ("r.csv", '"tool",'),
+        ("r.md", "# "),
+        ("r.xml", "<?xml"),
+        ("r", "CANNOT TELL"),
+    ],
+)
+def test_the_name_of_the_file_chooses_the_format(
+    audit: Audit, database: Path, tmp_path: Path, file_name: str, start: str
+) -> None:
+    """--output alone takes the format from the file's ending; a name without a known one gets the table."""
+    record(database, "pwd", "mfa")
+    file = tmp_path / file_name
+    done = audit.run("report", "--db", database, "--until", "2020-01-01", "--since", "all", "--output", file)
+    assert 3 == done.returncode, done.stderr
+    assert file.read_text("utf-8").lstrip("\ufeff").lower().startswith(start.lower())
+
+
+def test_a_format_that_the_file_name_contradicts_is_refused(
+    audit: Audit, database: Path, tmp_path: Path
+) -> None:
+    """--format json into r.html is a mistake that is told; nothing is written. Other endings take any format."""
+    record(database, "pwd", "mfa")
+    wrong = tmp_path / "r.html"
+    done = audit.run("report", "--db", database, "--format", "json", "--output", wrong)
+    assert (2, False) == (done.returncode, wrong.exists())
+    assert "--format json and a file named *.html disagree" in done.stderr
+    right = tmp_path / "r.txt"
+    assert 0 == audit.run("report", "--db", database, "--format", "json", "--output", right).returncode
+    assert "yes" == json.loads(right.read_text("utf-8"))["answer"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_people_are_pseudonyms_where_a_report_travels(audit: Audit, database: Path, name: str) -> None:
+    """A format that travels names nobody unless --users says so; any other names the user."""
+    record(database, "pwd")
+    options = ("--db", database, "--format", name)
+    assert ("dana@contoso.example" in audit.run("report", *options).stdout) is not FORMATS[name].travels
+    assert "dana@contoso.example" in audit.run("report", *options, "--users", "name").stdout
+    assert "dana" not in audit.run("report", *options, "--users", "none").stdout
+
+
+def test_the_docs_list_the_formats() -> None:
+    """docs/reports.md has a row for each format with the endings that choose it."""
+    text = (Path(__file__).parents[2] / "docs" / "reports.md").read_text("utf-8")
+    for name, row in FORMATS.items():
+        endings = ", ".join(f"`{ending}`" for ending in row.endings) or "anything else"
+        assert f"| `{name}` | {endings} |" in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -109,6 +110,62 @@ def test_a_missing_program_is_one_sentence(audit: Audit, database: Path) -> None
     assert done.returncode == 2
     assert done.stderr == "mfa-audit: there is no program no-such-program. Give its path, or check PATH.\n"
     assert not database.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows knows no executable mode")
+def test_what_cannot_be_started_is_told_apart(
+    audit: Audit, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file without execute permission, a folder, and a file that is only in this folder are not "no program"."""
+    monkeypatch.chdir(tmp_path)
+    Path("sync it.py").write_text("")
+    expected = {
+        "./sync it.py": "./sync it.py is not executable; name the program that runs it, such as: mfa-audit run -- "
+        "python3 './sync it.py', or make it executable: chmod +x './sync it.py'.",
+        ".": ". is a folder, not a program.",
+        "sync it.py": "sync it.py is a file here and no program on PATH; give it as ./sync it.py, or name its "
+        "interpreter.",
+    }
+    for name, told in expected.items():
+        done = audit.run("run", "--db", database, "--", name)
+        assert (2, f"mfa-audit: {told}\n") == (done.returncode, done.stderr)
+
+
+def test_after_nothing_the_advice_is_not_run_again(audit: Audit, database: Path) -> None:
+    """After a `run` without calls the advice is about what the command may be, not to use `run`."""
+    done = audit.run("run", "--db", database, "--", sys.executable, "-c", "")
+    assert 3 == done.returncode
+    assert "mfa-audit run" not in done.stderr
+    assert "The command did not call Partner Center, or ignores the proxy variables." in done.stderr
+    assert "containers, services and scheduled tasks" in done.stderr
+
+
+def test_passwords_of_ours_do_not_reach_the_command(audit: Audit, database: Path) -> None:
+    """The command's environment has neither the upstream proxy's address nor the password for our own."""
+    code = (
+        "import os; print([os.environ.get(name) for name in ('MFA_AUDIT_UPSTREAM', 'MFA_AUDIT_PROXY_AUTH')])"
+    )
+    secrets = {"MFA_AUDIT_UPSTREAM": "http://ann:hunter2@127.0.0.1:9", "MFA_AUDIT_PROXY_AUTH": "ann:hunter2"}
+    done = audit.run(
+        "run", "--db", database, "--", sys.executable, "-c", code, MFA_AUDIT_DB="x.db", **secrets
+    )
+    assert "[None, None]" == done.stdout.strip(), done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_help_loads_no_mitmproxy() -> None:
+    """The help of the recording commands comes without mitmproxy, which takes most of a second to load."""
+    code = (
+        "import sys\nfrom mfa_audit.commands import group\n"
+        "for name in sys.argv[1:]: group.main([name, '--help'], standalone_mode=False)\n"
+        "assert not [name for name in sys.modules if name.startswith('mitmproxy')]"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, "run", "proxy", "browse"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        timeout=60,
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -18,9 +19,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from endpoints import Endpoint, Issuer, listening
-from mfa_audit.doctor import State, Surroundings, machine_checks
+from mfa_audit.doctor import State, Surroundings, machine_checks, route_checks
 from mfa_audit.exchanges.exchange import API_HOSTS
 from mfa_audit.machine import authorities, folders, proxies
+from mfa_audit.machine.proxies import RunningProxy
 from processes import Audit
 
 API = API_HOSTS[0]
@@ -291,3 +293,16 @@ def test_finds_a_network_share(
     )
 
     assert state is machine_checks.check_database_place(around(tmp_path / "audit.db")).state
+
+
+def test_a_proxy_that_this_terminal_does_not_use_is_named(tmp_path: Path) -> None:
+    """A running proxy and a terminal without its variables: not "ok", since that is the likeliest cause of silence."""
+    proxy = RunningProxy("127.0.0.1", 8080, 1, tmp_path / "ca.pem", tmp_path / "audit.db", (), 0.0, tmp_path)
+    alone = around(tmp_path / "audit.db")
+    beside = dataclasses.replace(alone, proxies=(proxy,))
+    inside = dataclasses.replace(beside, variables={"HTTPS_PROXY": proxy.url})
+    assert State.RIGHT == route_checks.check_proxy_variables(alone).state
+    assert State.RIGHT == route_checks.check_proxy_variables(inside).state
+    found = route_checks.check_proxy_variables(beside)
+    assert (State.NOTE, 'eval "$(mfa-audit env)"') == (found.state, found.mend)
+    assert "this terminal does not use it" in found.sentence

@@ -7,7 +7,15 @@ import gzip
 import pytest
 
 from mfa_audit.exchanges.exchange import Exchange, Program, Secret
-from mfa_audit.exchanges.maker import NO_ANSWER, Answer, Fields, Request, find_api_host, make_exchange
+from mfa_audit.exchanges.maker import (
+    NO_ANSWER,
+    VALUE_LIMIT,
+    Answer,
+    Fields,
+    Request,
+    find_api_host,
+    make_exchange,
+)
 
 HOST = "api.partnercenter.microsoft.com"
 TOKEN = ("Authorization", "Bearer x")
@@ -37,6 +45,20 @@ def make(fields: Fields = (), answer: Answer = NO_ANSWER) -> Exchange:
 def test_which_host_a_call_is_for(request_: Request, host: str | None) -> None:
     """The address counts, then what HTTP/2 and the Host field name; tunnels and preflights are no calls."""
     assert host == find_api_host(request_, ["further.example"])
+
+
+def test_repeated_fields_of_an_answer() -> None:
+    """All challenges and all words on MFA count, within the bound of one; of ids the first does."""
+    fields = [
+        ("WWW-Authenticate", "Negotiate"), ("www-authenticate", "Bearer error=x"), ("isMfaCompliant", "true"),
+        ("ismfacompliant", "false"), ("ms-requestid", "first"), ("MS-RequestId", "second"),
+    ]  # fmt: skip
+    made = make(answer=Answer(401, "No", fields))
+    assert ("Negotiate, Bearer error=x", "true, false", "first") == (
+        made.www_authenticate, made.mfa_compliant, made.request_id,
+    )  # fmt: skip
+    flood = make(answer=Answer(401, "No", [("www-authenticate", "x" * 60_000)] * 50))
+    assert VALUE_LIMIT == len(flood.www_authenticate or "")
 
 
 def test_which_header_fields_count() -> None:

@@ -43,7 +43,7 @@ Cannot tell
 With MFA
    CIPP                           1,204 calls  last 7 Nov 03:00
    renew-licenses.py (Azure CLI)    964 calls  last 7 Nov 03:00
-     Without MFA until 4 Nov 12:30 (212 calls).
+     Fixed: 3 good tokens since 5 Nov 12:30, and no call without MFA came back.
 App-only: the rule does not apply
    Inventory                         52 calls  last 7 Nov 03:00
 Quiet in this period, but without MFA when last seen
@@ -53,7 +53,8 @@ Recorder was off
  4 Nov 12:30 to 5 Nov 12:30, 24 h (the machine slept)
  7 Nov 07:30 to 07:31, 1 min (it could not keep up, 2 calls lost)
 2 calls were refused because mfa-audit asked the server to check.
-3 tools' programs were not told apart.
+Where no script or program of its own is known, one row may stand for several
+jobs.
 Token signatures were not checked.
 """.splitlines()
     )

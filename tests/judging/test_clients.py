@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mfa_audit.errors import AuditError
-from mfa_audit.judging.clients import KNOWN_APPS, Client, Product, client_of, parse_names, product_of, tool_of
+from mfa_audit.judging.clients import KNOWN_APPS, Client, client_of, parse_names, tool_of
+from mfa_audit.judging.naming import is_unattended
 
 CLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
 OWN = "5d2b6f60-0000-4000-8000-0000000c1133"
@@ -17,72 +18,10 @@ FX = (
     "FxVersion/4.8.3710.0 OSName/Windows OSVersion/10.0.18312.0 "
     "Microsoft.Store.PartnerCenter.Network.PartnerServiceClient/1.0.0.0"
 )
-MOZILLA = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)"
 
 
 def logic_apps(run: int) -> str:
     return f"azure-logic-apps/1.0 (workflow 6c9e1b7ad1f24b8e8d{run}; version 08585{run})"
-
-
-@pytest.mark.parametrize(
-    ("user_agent", "name", "generic"),
-    [
-        ("CIPP/8.2.0 (user:<email>)", "CIPP", False),
-        (FX, "Partner Center SDK for .NET", False),
-        (
-            "Mozilla/5.0 (Windows NT; Windows NT 10.0; en-US) WindowsPowerShell/5.1.19041.1",
-            "Windows PowerShell",
-            True,
-        ),
-        (
-            "Mozilla/5.0 (Windows NT 10.0; Microsoft Windows 10.0.22631; de-DE) PowerShell/7.4.1",
-            "PowerShell",
-            True,
-        ),
-        (logic_apps(1), "Azure Logic Apps", False),
-        (logic_apps(1) + " microsoft-flow/1.0", "Power Automate", False),
-        ("python/3.10.5 (Linux-5.15) AZURECLI/2.53.0 (DEB)", "Azure CLI", False),
-        ("PostmanRuntime/7.36.0", "Postman", False),
-        ("insomnia/8.6.0", "Insomnia", False),
-        ("curl/8.5.0", "curl", True),
-        ("python-requests/2.32.3", "Python requests", True),
-        ("python-httpx/0.28.1", "Python httpx", True),
-        ("Python/3.11 aiohttp/3.9.1", "Python aiohttp", True),
-        ("Python-urllib/3.11", "Python urllib", True),
-        ("axios/1.7.2", "axios", True),
-        ("node", "Node.js fetch", True),
-        ("undici", "Node.js fetch", True),
-        ("node-fetch/1.0 (+https://github.com/bitinn/node-fetch)", "Node.js fetch", True),
-        ("Go-http-client/2.0", "Go", True),
-        ("Java/17.0.9", "Java", True),
-        ("Java-http-client/17.0.9", "Java", True),
-        ("Apache-HttpClient/4.5.13 (Java/11.0.2)", "Apache HttpClient", True),
-        ("okhttp/4.12.0", "OkHttp", True),
-        (f"{MOZILLA} Chrome/120.0.0.0 Safari/537.36 Edg/120.0.2210.91", "Microsoft Edge", True),
-        (f"{MOZILLA} Chrome/120.0.0.0 Safari/537.36", "Chrome", True),
-        ("Mozilla/5.0 (X11; Linux x86_64; rv:121.0) Gecko/20100101 Firefox/121.0", "Firefox", True),
-        (
-            "Mozilla/5.0 (Macintosh) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.2 Safari/605.1.15",
-            "Safari",
-            True,
-        ),
-        ("Mozilla/5.0", "Browser", True),
-        ("NightlySync/3.1 (build 77)", "NightlySync", False),
-        ("Contoso Sync 3.1.4", "Contoso Sync", False),
-        ("Contoso Sync v2", "Contoso Sync", False),
-        ("Contoso-Billing", "Contoso-Billing", False),
-        ("Office 365 Watcher/1", "Office 365 Watcher", False),
-    ],
-)
-def test_product_of_a_user_agent(user_agent: str, name: str, generic: bool) -> None:
-    """A User-Agent names a product without versions, builds and ids; libraries stand for many tools."""
-    assert Product(name, generic) == product_of(user_agent)
-
-
-@pytest.mark.parametrize("user_agent", [None, "", "1.2.3", "/", "(x)"])
-def test_a_user_agent_may_name_nothing(user_agent: str | None) -> None:
-    """No User-Agent is normal: Microsoft's own .NET SDK sends none."""
-    assert None is product_of(user_agent)
 
 
 @pytest.mark.parametrize(
@@ -182,6 +121,18 @@ def test_any_header_is_storable(value: str, before: str) -> None:
     assert tool_of(client).name
 
 
+def test_a_partners_own_name_is_one_tool() -> None:
+    """Whatever else differs, callers of one given name are one tool, and only those."""
+    names = {OWN: "Ours", "curl": "Ours"}
+    clients = [
+        client_of(OWN, user_agent="python-requests/2"),
+        client_of(OWN, "Contoso Explorer", user_agent="Contoso/1"),
+        client_of(CLI, user_agent="curl/8.5"),
+    ]
+    assert 1 == len({tool_of(client, names) for client in clients})
+    assert tool_of(client_of(CLI, user_agent="Wget/1"), names) != tool_of(clients[0], names)
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -226,3 +177,22 @@ def test_bad_names_files_are_refused(content: str) -> None:
     """A names file that cannot be read is an error that shows how one looks."""
     with pytest.raises(AuditError, match=r"app id or product"):
         parse_names(content)
+
+
+@pytest.mark.parametrize(
+    ("started_by", "unattended"),
+    [
+        ("cron", True),
+        ("Task Scheduler", True),
+        ("backup.service", True),
+        ("terminal", False),
+        ("SSH session", False),
+        ("login session", False),
+        ("systemd-run", False),
+        ("container", False),
+        (None, False),
+    ],
+)
+def test_what_starts_a_program_by_itself(started_by: str | None, unattended: bool) -> None:
+    """Schedulers and services run a program again as they ran it before; people at a terminal do not."""
+    assert unattended == is_unattended(started_by)

@@ -10,13 +10,13 @@ import pytest
 
 from mfa_audit.judging.counts import Counts
 from mfa_audit.judging.evidence import (
+    RULE,
     Credential,
     RowFacts,
     Standing,
     Stretch,
     Watched,
     depends_on_times,
-    wait_of,
     watched_days,
     weigh,
 )
@@ -125,35 +125,60 @@ def test_what_one_stretch_proves(one: Stretch, verdict: str, reasons: tuple[str,
         ([1], 40),
         ([1, 2], 40),
         ([1, 2, 3], 40),  # three days, but within a week: no rhythm can be told
-        ([1, 2, 3, 4, 5, 6, 7, 8], 8),
-        ([0, 7, 14], 15),
+        ([1, 2, 3, 4, 5, 6, 7, 8], 11),
+        ([0, 7, 14], 17),
         ([0, 14, 28], 24),
         ([0, 30, 60], 40),
         ([0, 35, 70], 40),
     ],
 )
 def test_how_long_a_rhythm_is_waited_for(bad_days: list[int], wait: float) -> None:
-    """The longest pause between bad days says how long; never less than 8 days, never more than 40."""
-    assert wait == wait_of(bad_days)
+    """The longest pause between bad days says how long; ten days more than it, never more than 40."""
+    assert wait == RULE.wait_of(bad_days)
 
 
 def test_one_job_that_was_fixed_is_confirmed_by_watching() -> None:
-    """A daily job with MFA since day 20 turns compliant 8 watched days later, and not before."""
-    days = [*bad(*range(1, 20)), *good(*range(20, 29))]
-    assert Verdict.UNDETERMINED is standing(*days[:-2], now=26.5).verdict
-    fixed = standing(*days, now=28.5)
+    """A daily job with MFA since day 20 turns compliant 11 watched days later, and not before."""
+    days = [*bad(*range(1, 20)), *good(*range(20, 32))]
+    assert Verdict.UNDETERMINED is standing(*days[:-2], now=30, specific=True).verdict
+    fixed = standing(*days, now=31.5, specific=True)
     assert (Verdict.COMPLIANT, ("mfa",)) == (fixed.verdict, fixed.reasons)
     assert fixed.why is not None
     assert ("fixed", 20 * DAY, 19 * DAY + 600) == (fixed.why.kind, fixed.why.good_since, fixed.why.last_bad)
 
 
+def test_a_job_that_fell_silent_is_not_confirmed() -> None:
+    """Watched time counts as far as good tokens reach: a renamed job's old name says nothing of it."""
+    days = [*bad(*range(1, 20)), *good(20, 21, 22)]
+    assert Verdict.UNDETERMINED is standing(*days, now=90, specific=True).verdict
+
+
+def test_what_may_be_several_jobs_waits_for_the_rarest() -> None:
+    """A monthly job hides behind a daily one where both may have the same name, so the wait is 40 days."""
+    days = [*bad(*range(1, 20)), *good(*range(20, 62))]
+    early, late = ([one for one in days if one.first < end * DAY] for end in (59, 61))
+    assert Verdict.UNDETERMINED is standing(*early, now=59).verdict
+    assert Verdict.COMPLIANT is standing(*late, now=61).verdict
+
+
+def test_people_keep_no_rhythm() -> None:
+    """Bad calls at hours that seldom come again are waited for as long as a monthly job's."""
+    hours = (8, 14, 10, 17, 12, 9, 15, 19)
+    days = [
+        *bad(*[day + hour / 24 for day, hour in enumerate(hours, 1)]),
+        *good(*[day + 0.5 for day in range(9, 45)]),
+    ]
+    assert Verdict.UNDETERMINED is standing(*days, now=45, specific=True).verdict
+
+
 def test_time_that_nobody_watched_does_not_count() -> None:
     """While the recorder is off, no bad call could be seen, so none was missed."""
-    days = [*bad(*range(1, 20)), *good(*range(20, 29))]
+    days = [*bad(*range(1, 20)), *good(*range(20, 32))]
     watched = [Watched(0, 20 * DAY), Watched(24 * DAY, 100 * DAY)]
-    waiting = standing(*days, now=28.5, watched=watched)
+    waiting = standing(*days, now=31.5, watched=watched, specific=True)
     assert (Verdict.UNDETERMINED, "recently-changed") == (waiting.verdict, waiting.reasons[0])
-    assert Verdict.COMPLIANT is standing(*days, now=33, watched=watched).verdict
+    later = good(*range(32, 37))
+    assert Verdict.COMPLIANT is standing(*days, *later, now=36.5, watched=watched, specific=True).verdict
     assert 3.0 == watched_days([Watched(1 * DAY, 3 * DAY), Watched(5 * DAY, 9 * DAY)], 2 * DAY, 7 * DAY)
 
 
@@ -178,12 +203,14 @@ def test_a_rare_job_beside_a_daily_one_is_never_hidden() -> None:
 
 
 def test_bad_calls_at_another_hour_are_waited_for_at_that_hour() -> None:
-    """A daily job at 10:00 that was fixed does not answer for the one bad call at 03:00."""
+    """A daily job at 10:00 that was fixed does not answer for the one bad call at 03:00, whatever starts it."""
     morning = 10 / 24
     days = [*bad(*[day + morning for day in range(1, 20)]), *bad(5 + 3 / 24)]
-    after = good(*[day + morning for day in range(20, 31)])
-    assert Verdict.UNDETERMINED is standing(*days, *after, now=31).verdict
-    assert Verdict.COMPLIANT is standing(*days, *after, *good(21 + 3 / 24, 25 + 3 / 24), now=31).verdict
+    after = good(*[day + morning for day in range(20, 32)])
+    for starter_known in (False, True):
+        row = {"specific": True, "starter_known": starter_known}
+        assert Verdict.UNDETERMINED is standing(*days, *after, now=32, **row).verdict
+        assert Verdict.COMPLIANT is standing(*days[:-1], *after, now=32, **row).verdict
 
 
 def test_a_credential_in_place_of_another_answers_for_it() -> None:
@@ -198,6 +225,8 @@ def test_a_credential_in_place_of_another_answers_for_it() -> None:
     )
     assert Verdict.NON_COMPLIANT is not weigh(row, ALWAYS, 22 * DAY).verdict
     assert Verdict.UNDETERMINED is weigh(both, ALWAYS, 22 * DAY).verdict
+    once = RowFacts({BOB: bad(1), EVE: good(2, 3, 4)}, starter_known=True)
+    assert Verdict.UNDETERMINED is weigh(once, ALWAYS, 5 * DAY).verdict
     other_user = RowFacts({BOB: bad(1, 19), EVE: good(2, 20, 21)}, starter_known=True)
     assert Verdict.UNDETERMINED is weigh(other_user, ALWAYS, 22 * DAY).verdict
 

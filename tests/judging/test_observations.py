@@ -60,10 +60,15 @@ def test_a_call_is_kept_without_its_token() -> None:
 
 @pytest.mark.parametrize(
     ("tested", "status", "blocked", "by_test"),
-    [(False, 401, True, False), (True, 401, False, True), (False, 403, False, False)],
+    [
+        (False, 401, True, False),
+        (True, 401, False, True),
+        (False, 403, True, False),
+        (True, 403, False, True),
+    ],
 )
 def test_refusals(tested: bool, status: int, blocked: bool, by_test: bool) -> None:
-    """A refusal for want of MFA is ours when mfa-audit asked for it, and the server's otherwise."""
+    """A refusal because MFA was missing is a test's where the request asked for it, and the server's own otherwise."""
     kept = observe(status=status, body=b'{"code":900421}', tested=tested)
     assert (blocked, by_test) == (kept.blocked, kept.blocked_by_test)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mfa_audit.commands.demo.sample_tokens import TENANT, make_app_token, make_user_token
-from mfa_audit.exchanges.exchange import Secret
+from mfa_audit.exchanges.exchange import Program, Secret
 from mfa_audit.judging.claims import CLAIMS, Privacy
 from mfa_audit.judging.people import NAMES, Mode, People
 from mfa_audit.judging.tokens import User, read
@@ -26,6 +26,19 @@ def test_nothing_identifying_is_left(mode: Mode) -> None:
     assert DANA.fingerprint == kept.fingerprint
     assert kept.user is not None
     assert TENANT == kept.user.tenant
+
+
+@pytest.mark.parametrize("mode", [Mode.PSEUDONYM, Mode.NONE])
+def test_a_programs_account_may_be_a_persons(mode: Mode) -> None:
+    """The account that a program runs under becomes a pseudonym, the same each time; its name and starter stay."""
+    people = People(mode, KEY)
+    seen = Program("sync.py", "CONTOSO\\dana", "cron")
+    kept = people.program(seen)
+    assert kept is not None
+    assert ("sync.py", people.alias("CONTOSO\\dana"), "cron") == kept
+    assert kept == people.program(kept)
+    assert seen == NAMES.program(seen)
+    assert [None, Program("x")] == [people.program(None), people.program(Program("x"))]
 
 
 @pytest.mark.parametrize("mode", list(Mode))

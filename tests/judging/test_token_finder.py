@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfa_audit.commands.demo.sample_tokens import make_user_token
+from mfa_audit.commands.demo.sample_tokens import make_token, make_user_token
 from mfa_audit.judging.token_finder import values_in
 from mfa_audit.judging.tokens import read
 
 TOKEN = make_user_token("mfa")
 OTHER = make_user_token("pwd")
+PADDED = ".".join(part + "=" * (-len(part) % 4) for part in make_user_token("mfa", x="y" * 2).split("."))
 WRAPPED = "\n".join(TOKEN[at : at + 64] for at in range(0, len(TOKEN), 64))
 
 
@@ -44,11 +45,35 @@ WRAPPED = "\n".join(TOKEN[at : at + 64] for at in range(0, len(TOKEN), 64))
         ("Authorization: Basic ZGFuYTpodW50ZXIy", "other-scheme"),
         ("Bearer", "empty-token"),
         ("{not json", "malformed"),
+        # As it stands in a sentence, or with padding.
+        (f"{TOKEN}.", "mfa"),
+        (f"Authorization: Bearer {TOKEN}.", "mfa"),
+        (f"The token is {TOKEN}, as of today.", "mfa"),
+        (PADDED, "mfa"),
+        (json.dumps({"access_token": PADDED}), "mfa"),
+        (json.dumps({"access_token": f"{TOKEN}."}), "mfa"),
+        (f"PoP {make_token({'at': TOKEN, 'ts': 1})}", "mfa"),
+        (f"{TOKEN}\nls -l\n", "mfa"),
+        ("\n".join([*TOKEN.split(".")[:1], "." + TOKEN.split(".")[1], "." + TOKEN.split(".")[2]]), "mfa"),
+        (TOKEN.replace(".", ".\n"), "mfa"),
     ],
 )
 def test_pasted_texts(pasted: str, reason: str) -> None:
     """Tokens, header lines, requests, commands, JSON and wrapped lines all lead to the token in them."""
     assert reason == read(values_in(pasted.encode())).reason
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        f"{TOKEN}\n{OTHER}", f"{TOKEN} {OTHER}", f"{TOKEN}, {OTHER}.", f"Bearer {TOKEN}\nBearer {OTHER}",
+        f"{WRAPPED}\n{OTHER}", json.dumps([TOKEN, OTHER]), json.dumps([{"token": TOKEN}, {"token": OTHER}]),
+        f"first: {TOKEN}\nsecond: {OTHER}\nfirst again: {TOKEN}",
+    ],
+)  # fmt: skip
+def test_several_tokens_stay_several(pasted: str) -> None:
+    """Two tokens one after the other are two values, and never one with five parts."""
+    assert ["mfa", "amr-without-mfa"] == [read([value]).reason for value in values_in(pasted.encode())]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])

@@ -97,6 +97,15 @@ def test_dry_run_of_the_way_back(tmp_path: Path, issuer: Issuer, system: str, wo
     assert words.format(sha1=certificate.sha1) in said
 
 
+def test_a_dry_run_makes_no_key(tmp_path: Path) -> None:
+    """trust --dry-run before the first recording shows each step for an authority that is still to be made."""
+    done = audit(tmp_path / "home", "trust", "--dry-run")
+    assert 0 == done.returncode, done.stderr
+    assert "mfa-audit XXXXXXXX" in done.stderr
+    assert "There is none yet: the command without --dry-run makes it." in done.stderr
+    assert [] == [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
+
+
 def test_other_systems_only_dry(tmp_path: Path) -> None:
     """--system without --dry-run is refused: nothing is done by another system's rules."""
     done = audit(tmp_path, "trust", "--system", "windows")

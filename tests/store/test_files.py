@@ -112,7 +112,7 @@ def test_an_older_file_is_migrated_with_a_backup(database: Path, monkeypatch: py
     monkeypatch.setattr(migrations, "migrations", newer)
     version = schema.VERSION + 1
     monkeypatch.setattr(schema, "VERSION", version)
-    assert 2 == sum(use.use.requests for use in read_ledger(database).uses)
+    assert 2 == sum(use.stretch.counts.calls for use in read_ledger(database).uses)
     assert names_in(database.parent) == ["audit.db"]
 
     fill(database, [observe()])
@@ -266,3 +266,13 @@ def test_a_database_outside_the_profile_is_warned_of(tmp_path: Path, home: Path)
     assert [
         f"{tmp_path / 'audit.db'} lies outside your profile folder: check who can read that folder."
     ] == said
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can plant this")
+def test_a_file_system_without_shared_memory(database: Path) -> None:
+    """Where SQLite cannot share memory between programs, recording ends at its start with the cause and a remedy."""
+    os.mknod(f"{database}-shm", stat.S_IFCHR | 0o600, os.makedev(1, 3))  # a device, which cannot be mapped
+    with pytest.raises(
+        AuditError, match=r"share no memory, .*; use a local disk\. Name another with --db\.$"
+    ):
+        Recording(database, Session("proxy", 0.0), "NORMAL")

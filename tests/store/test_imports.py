@@ -14,7 +14,7 @@ from mfa_audit.judging.observations import Judge, Observation
 from mfa_audit.judging.tokens import User
 from mfa_audit.store import files
 from mfa_audit.store.imports import Added, Importer
-from mfa_audit.store.reading import read_ledger
+from mfa_audit.store.reading import Wanted, read_ledger
 from mfa_audit.store.retention import Retention
 from mfa_audit.store.rows import Rows
 from mfa_audit.store.sessions import Session
@@ -48,7 +48,7 @@ def record(path: Path, calls: Sequence[Observation]) -> None:
 
 
 def requests(path: Path) -> int:
-    return sum(use.use.requests for use in read_ledger(path).uses)
+    return sum(use.stretch.counts.calls for use in read_ledger(path).uses)
 
 
 def test_importing_twice_changes_nothing(database: Path) -> None:
@@ -119,12 +119,12 @@ def test_retention_keeps_imported_calls_as_long_as_their_totals(database: Path) 
     with closing(files.open_for_writing(database)) as connection:
         retention = Retention()
         for _ in range(20):
-            retention.step(connection, None)
+            retention.step(connection)
         assert 700 == connection.execute("SELECT count(*) FROM calls").fetchone()[0]
     assert (0, 700, 0) == add(database, *(call(old + number, request_id=None) for number in range(700)))
     assert 701 == requests(database)
     # The live call is known by its hour only, so bounds are hours.
-    assert read_ledger(database, start=old + 510, end=NOW).rounded
+    assert read_ledger(database, Wanted(old + 510, NOW)).rounded
 
 
 def test_microsofts_rows_come_once(database: Path) -> None:

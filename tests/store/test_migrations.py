@@ -15,18 +15,18 @@ from observed import fill, observe, query
 
 COLUMNS = {
     "sessions": "id uuid name kind source sha256 machine account version started last_beat ended ended_how validate"
-    " enforce late lost programs_denied folded sanitised",
+    " enforce late lost programs_denied folded sanitised journal_segment journal_offset",
     "gaps": "id session_id started ended reason lost",
     "tools": "id name app_id client application product",
-    "clients": "id tool_id name app_id application client user_agent sdk_version",
-    "programs": "id name account started_by",
+    "clients": "id tool_id name app_id application client user_agent sdk_version naming",
+    "programs": "id name account started_by stable_name naming",
     "operations": "id name",
     "users": "id name tenant object_id",
     "tokens": "id name key form user_id app_id issued expires verdict reason rules claims",
     "calls": "id session_id at client_id token_id program_id operation_id status flags request_id correlation_id"
-    " import_key",
+    " import_key number",
     "totals": "hour session_id client_id token_id program_id calls accepted blocked blocked_by_test expired"
-    " server_compliant server_non_compliant first last",
+    " server_compliant server_non_compliant first last unanswered refused",
     "operation_totals": "day session_id client_id program_id operation_id calls",
     "not_audited": "id name hour session_id host user_agent program_id reason count first last",
     "microsoft_requests": "id name at request_id correlation_id operation_id user_id application_id mfa_compliant",
@@ -37,7 +37,8 @@ COLUMNS = {
     " kind protocol requirement required_by conditional_access policies mfa error trusted_network",
 }
 INDEXES = {
-    "tools_identity", "clients_identity", "programs_identity", "users_identity", "tokens_rules", "tokens_facts",
+    "tools_identity", "clients_identity", "programs_identity", "programs_stable_name",
+    "users_identity", "tokens_rules", "tokens_facts",
     "calls_at",
     "calls_import_key", "not_audited_identity", "microsoft_requests_identity", "microsoft_adoption_identity",
     "microsoft_principals_identity", "sign_ins_identity", "sign_ins_token",
@@ -118,7 +119,7 @@ def test_an_older_files_programs_keep_their_calls(tmp_path: Path) -> None:
             )
     fill(path, [observe(program=Program("nightly.ps1", "CONTOSO\\svc", "cron"))])
     assert [(1, "(not known)", None, None), (7, "nightly.ps1", None, None)] == query(
-        path, "SELECT * FROM programs WHERE id < 8"
+        path, "SELECT id, name, account, started_by FROM programs WHERE id < 8"
     )
     assert [("nightly.ps1", "tunnelled"), ("(not known)", "no-request")] == query(
         path,

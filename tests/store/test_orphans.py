@@ -16,7 +16,7 @@ from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.observations import Observation
 from mfa_audit.store import retention as retention_module
 from mfa_audit.store import rows
-from mfa_audit.store.orphans import find_leftovers
+from mfa_audit.store.orphans import delete_orphans
 from mfa_audit.store.recorder import Recorder
 from mfa_audit.store.retention import Retention
 from mfa_audit.store.session_writer import Recording
@@ -55,7 +55,6 @@ def sweep(recording: Recording) -> None:
     retention = Retention()
     while retention.is_due():
         recording.delete_old(retention)
-        retention.look_for_leftovers(recording.path)
 
 
 def assert_whole(database: Path) -> None:
@@ -142,15 +141,14 @@ def test_room_is_made_for_new_ones(database: Path, monkeypatch: pytest.MonkeyPat
     assert 1 == query(database, "SELECT count(*) FROM tokens WHERE key NOT LIKE '(other)%'")[0][0]
 
 
-def test_nothing_goes_in_the_middle_of_a_round(database: Path) -> None:
-    """However often leftovers are looked for meanwhile, every reference leads to a row after each step."""
+def test_every_step_leaves_a_whole_database(database: Path) -> None:
+    """Every reference leads to a row after each step."""
     fill_long_ago(database, 1_500)
     fill(database, [observe_other(2_000, time.time())])
     recording = Recording(database, Session("run", time.time()), "NORMAL")
     retention = Retention()
     while retention.is_due():
         recording.delete_old(retention)
-        retention.look_for_leftovers(database)
         assert_whole(database)
     recording.close()
     assert 1 == count_rows(database)["tokens"]
@@ -163,18 +161,18 @@ def test_what_calls_without_totals_use_stays(database: Path) -> None:
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("DELETE FROM totals WHERE hour < ?", [(LONG_AGO + DAY) // 3600])
         connection.execute("UPDATE calls SET id = id + 100000 WHERE at > ?", [(LONG_AGO + DAY) * 1000])
-    with closing(sqlite3.connect(database)) as connection:
-        assert find_leftovers(connection, 0) is None
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        assert not delete_orphans(connection, 0)
 
 
 def test_a_program_is_not_named_for_an_old_call(database: Path) -> None:
-    """Whose row may be about to go: the call keeps its unknown program."""
-    late = observe_other(1, time.time() - 60)._replace(program=None)
+    """It is looked for among the latest calls only: an older one keeps its unknown program."""
     recording = Recording(database, Session("run", time.time()), "NORMAL")
-    recording.transact([late], [])
+    late = observe_other(1, time.time() - 60)._replace(program=None)
+    recording.transact([], [lambda rows: rows.add([late], numbers=[1])])
     recording.transact([observe_other(2, time.time())], [])
     recording.connection.execute("UPDATE calls SET id = 20000 WHERE id = (SELECT max(id) FROM calls)")
-    recording.transact([], [lambda rows: rows.name_program(late, Program("late.py"))])
+    recording.transact([], [lambda rows: rows.name_program(1, Program("late.py"))])
     recording.close()
     assert [("(not known)",), ("tool2.py",)] == query(
         database, "SELECT program FROM calls_in_words ORDER BY id"
@@ -195,69 +193,24 @@ def test_a_step_is_one_transaction(database: Path) -> None:
     assert 1 == query(database, "SELECT count(*) FROM calls")[0][0]
 
 
-def test_what_is_used_again_meanwhile_stays(database: Path) -> None:
-    """A token that is a leftover when it is looked for, and in use when it would be deleted, stays."""
-    fill_long_ago(database, 30)
-    fill(database, [observe_other(1_000, time.time())])
-    recording = Recording(database, Session("run", time.time()), "NORMAL")
-    recording.connection.execute("DELETE FROM calls WHERE at < ?", [(LONG_AGO + DAY) * 1000])
-    recording.connection.execute("DELETE FROM totals WHERE hour < ?", [(LONG_AGO + DAY) // 3600])
-    recording.connection.execute("DELETE FROM operation_totals WHERE day < ?", [(LONG_AGO + DAY) // DAY])
-    leftovers = find_leftovers(recording.connection, 0)
-    assert leftovers is not None
-    assert ("tokens", 30) == (leftovers.table, len(leftovers.ids))
-    recording.transact([observe_other(7, time.time())], [])
-    leftovers.delete_some(recording.connection, 100)
-    recording.close()
-    assert_whole(database)
-    assert 2 == query(database, "SELECT count(*) FROM tokens")[0][0]
-
-
 def test_ids_remembered_elsewhere_lose_no_call(database: Path) -> None:
     """A second recorder that remembers a row which the first deletes looks it up anew."""
     fill_long_ago(database, 30)
-
-    async def record() -> int:
-        second = Recorder(database, Session("proxy", time.time()), retention=Retention(10_000, 10_000))
-        saved = second.record(observe_other(7, LONG_AGO))
-        assert saved is not None
-        await saved.wait()
-        first = Recording(database, Session("run", time.time()), "NORMAL")
-        first.transact([observe_other(1_000, time.time())], [])
-        sweep(first)
-        first.close()
-        assert 1 == count_rows(database)["tokens"]
-        for number in (7, 8):
-            saved = second.record(observe_other(number, time.time()))
-            if saved is not None:
-                await saved.wait()
-        second.close()
-        return second.lost
-
-    assert 0 == asyncio.run(record())
+    second = Recorder(database, Session("proxy", time.time()), retention=Retention(10_000, 10_000))
+    second.record(observe_other(7, LONG_AGO))
+    second.catch_up()
+    first = Recording(database, Session("run", time.time()), "NORMAL")
+    first.transact([observe_other(1_000, time.time())], [])
+    sweep(first)
+    first.close()
+    assert 1 == count_rows(database)["tokens"]
+    for number in (7, 8):
+        second.record(observe_other(number, time.time()))
+    second.close()
+    assert 0 == second.lost
     assert_whole(database)
     assert 3 == query(database, "SELECT count(*) FROM calls")[0][0]
     assert 3 == count_rows(database)["tokens"]
-
-
-def test_leftovers_of_another_file_are_dropped(database: Path, tmp_path: Path) -> None:
-    """What was looked for in a file that took the recording's place is not deleted from the recording."""
-    fill_long_ago(database, 30)
-    other = tmp_path / "other.db"
-    fill_long_ago(other, 30)
-    with closing(sqlite3.connect(other)) as connection, connection:
-        connection.execute("DELETE FROM calls")
-        connection.execute("DELETE FROM totals")
-    retention = Retention()
-    recording = Recording(database, Session("run", time.time()), "NORMAL")
-    while retention.is_due():
-        recording.delete_old(retention)
-    retention.look_for_leftovers(other)
-    assert retention.is_due()  # there are some
-    recording.delete_old(retention)
-    assert not retention.is_due()
-    recording.close()
-    assert 30 == count_rows(database)["tokens"]
 
 
 def test_a_recorder_does_it_while_it_records(database: Path) -> None:
@@ -270,9 +223,7 @@ def test_a_recorder_does_it_while_it_records(database: Path) -> None:
         deadline = time.monotonic() + 60
         while count_rows(database)["tokens"] > 500 and time.monotonic() < deadline:
             for number in itertools.islice(numbers, 20):
-                saved = recorder.record(observe_other(number, time.time()))
-                if saved is not None:
-                    await saved.wait()
+                recorder.record(observe_other(number, time.time()))
             await asyncio.sleep(0.05)
         recorder.close()
         assert 0 == recorder.lost

@@ -2,7 +2,7 @@
 
 Who calls, and what for, is taken from the first look at a request (`requestheaders`): other addons may reroute or
 rewrite it later. A call is recorded where its answer's first byte leaves (`responseheaders`), so that what a
-client has seen answered is on disk; only a small 401 waits for its body, which says whether MFA was the cause.
+client has seen answered is on disk; only a small 401 or 403 waits for its body, which says whether MFA was the cause.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import Final, NamedTuple
 
-from mitmproxy import ctx, http
+from mitmproxy import connection, ctx, http
 
 from mfa_audit.addon.connections import Blindness
 from mfa_audit.addon.options import TESTS
-from mfa_audit.exchanges.bodies import BODY_LIMIT
+from mfa_audit.exchanges.bodies import BODY_LIMIT, REFUSING
 from mfa_audit.exchanges.exchange import Program, Secret
 from mfa_audit.exchanges.maker import (
     NO_ANSWER,
@@ -31,10 +31,11 @@ from mfa_audit.exchanges.maker import (
     read_authorization,
 )
 from mfa_audit.judging.observations import Judge, Observation
-from mfa_audit.store.recorder import Recorder
+from mfa_audit.store.recorder import Key, Recorder
 
 # Seconds that a new connection waits, at most, for the name of its program, before its TLS begins and again before
-# its first answer. Finding it takes some 13 ms; a program that refuses our certificate may end right after that.
+# its first answer. On Linux most need 1 ms and no wait (scripts/bench/programs.py); a program that refuses our
+# certificate may end right after that.
 PROGRAM_PATIENCE: Final = 0.100
 
 _WANTED: Final = {name.encode(): name for name in WANTED}
@@ -51,10 +52,19 @@ class _Asked(NamedTuple):
 
 
 class Calls:
-    """Calls that were asked and not yet answered. `fail` is told what went wrong while nobody waits."""
+    """Calls that were asked and not yet answered.
 
-    def __init__(self, blindness: Blindness, fail: Callable[[Exception], None]) -> None:
+    `find_program` begins to look for the one behind a connection; `fail` is told what went wrong while nobody waits.
+    """
+
+    def __init__(
+        self,
+        blindness: Blindness,
+        find_program: Callable[[connection.Client], asyncio.Future[Program | None]],
+        fail: Callable[[Exception], None],
+    ) -> None:
         self._blindness = blindness
+        self._find_program = find_program
         self._fail = fail
         self._recorder: Recorder | None = None
         self._judge = Judge()
@@ -72,7 +82,11 @@ class Calls:
             return
         path = sent.data.path.partition(b"?")[0].decode("latin-1")
         request = Request(sent.method, host, path, _read_fields(sent.headers))
-        self._blindness.saw_request(flow.client_conn.id)
+        client = flow.client_conn
+        if not self._blindness.knows(client.id):
+            # No tunnel led here: `GET https://…` to the proxy, plain HTTP, or reverse mode.
+            self._blindness.open(client.id, host, None, self._find_program(client))
+        self._blindness.saw_request(client.id)
         if is_preflight(request):
             return
         if self._add_tests(sent, read_authorization(request.fields)):
@@ -84,14 +98,14 @@ class Calls:
         asked = self._asked.get(flow.id)
         if asked is None or flow.response is None:
             return None
-        if flow.response.status_code == 401 and _is_small(flow.response):
+        if flow.response.status_code in REFUSING and _is_small(flow.response):
             # The body may never come (a stall, a client that hangs up, our own end): the head says enough.
             self._asked[flow.id] = asked._replace(head=flow.response)
             return None
         return self.end(flow.id, flow.response)
 
     def end(self, flow_id: str, response: http.Response | None = None) -> Awaitable[object] | None:
-        """Record the call if that has not been done yet; what is returned waits until it is on disk (20 ms at most).
+        """Record the call if that has not been done yet; it is on disk then, and after what is returned, if anything.
 
         Without `response` no answer came, or only its head.
         """
@@ -102,8 +116,12 @@ class Calls:
         program = self._blindness.program(asked.connection)
         if program is not None and not program.done():
             return self._end_with(program, asked, answer)
-        saved = self._recorder.record(self._observe(asked, answer))
-        return None if saved is None else saved.wait()
+        self._recorder.record(self._observe(asked, answer))
+        return None
+
+    def awaits(self, flow_id: str) -> bool:
+        """Whether the call waits for its answer, or for the body of it."""
+        return flow_id in self._asked
 
     def end_all(self) -> None:
         """What was asked will not be answered any more."""
@@ -120,14 +138,11 @@ class Calls:
         """
         try:
             await asyncio.wait([program], timeout=PROGRAM_PATIENCE)
-            observation = self._observe(asked, answer)
             recorder = self._recorder
             assert recorder is not None  # noqa: S101 - `end` looked
-            saved = recorder.record(observation)
+            key = recorder.record(self._observe(asked, answer))
             if not program.done():
-                program.add_done_callback(partial(_name_program, recorder, observation))
-            if saved is not None:
-                await saved.wait()
+                program.add_done_callback(partial(_name_program, recorder, key, self._judge))
         except Exception as error:
             self._fail(error)
 
@@ -138,7 +153,7 @@ class Calls:
         )
 
     def _add_tests(self, request: http.Request, authorization: tuple[Secret, ...]) -> bool:
-        """Add what --validate and --enforce ask for to a call with a user token; whether any was added."""
+        """Add what --validate and --enforce ask for, unless the token is an app's own; whether any was added."""
         added = False
         for option, (header, value, methods) in TESTS.items():
             if (
@@ -146,7 +161,7 @@ class Calls:
                 and getattr(ctx.options, option)
                 and (methods is None or request.method in methods)
                 and header not in request.headers
-                and self._judge.is_user_token(authorization)
+                and self._judge.may_be_user_token(authorization)
             ):
                 request.headers[header] = value
                 added = True
@@ -154,11 +169,11 @@ class Calls:
 
 
 def _name_program(
-    recorder: Recorder, observation: Observation, program: asyncio.Future[Program | None]
+    recorder: Recorder, key: Key, judge: Judge, program: asyncio.Future[Program | None]
 ) -> None:
-    found = None if program.cancelled() or program.exception() else program.result()
+    found = None if program.cancelled() or program.exception() else judge.keep(program.result())
     if found is not None:
-        recorder.name_program(observation, found)
+        recorder.name_program(key, found)
 
 
 def _read_fields(headers: http.Headers) -> Fields:
@@ -172,7 +187,7 @@ def _read_fields(headers: http.Headers) -> Fields:
 def _read_answer(response: http.Response | None) -> Answer:
     if response is None:
         return NO_ANSWER
-    body = response.data.content if response.status_code == 401 else None
+    body = response.data.content if response.status_code in REFUSING else None
     return Answer(
         response.status_code,
         response.data.reason.decode("latin-1"),

@@ -22,7 +22,7 @@ from mfa_audit.errors import AuditError
 from mfa_audit.exchanges.exchange import Program, check_hosts, is_api_host
 from mfa_audit.judging.clients import client_of
 from mfa_audit.judging.observations import Judge
-from mfa_audit.judging.people import Mode
+from mfa_audit.judging.people import NAMES, Mode
 from mfa_audit.machine.folders import default_database
 from mfa_audit.machine.loopback import is_loopback
 from mfa_audit.machine.people_key import people_for
@@ -63,10 +63,11 @@ class PartnerCenterMfa:
         self.recorder: Recorder | None = None
         self.failures = 0
         self._settings: tuple[object, ...] = ()
+        self._people = NAMES
         self._further: tuple[str, ...] = ()
         self._programs = Programs()
-        self._blindness = Blindness(self._note_not_audited)
-        self._calls = Calls(self._blindness, self._fail)
+        self.blindness = Blindness(self._note_not_audited)
+        self._calls = Calls(self.blindness, self._find_program, self._fail)
         self._said_captures = False
 
     # -- life -------------------------------------------------------------------------------------------------
@@ -112,6 +113,7 @@ class PartnerCenterMfa:
         if self.recorder is not None:
             self.recorder.close()
         self.recorder = recorder
+        self._people = people
         self._calls.record_with(recorder, Judge(people))
         self._settings = tuple(getattr(options, name) for name in RECORDING_OPTIONS)
 
@@ -128,7 +130,7 @@ class PartnerCenterMfa:
             return
         try:
             self._calls.end_all()
-            self._blindness.flush()
+            self.blindness.flush()
         except Exception as error:
             self._fail(error)
         finally:
@@ -148,6 +150,10 @@ class PartnerCenterMfa:
     def responseheaders(self, flow: http.HTTPFlow) -> Awaitable[object] | None:
         return self._calls.begin_answer(flow)
 
+    def awaits_body(self, flow: http.HTTPFlow) -> bool:
+        """Whether the call is recorded only once its answer's body is there. Asked after `responseheaders`."""
+        return self._calls.awaits(flow.id)
+
     @_guarded
     def response(self, flow: http.HTTPFlow) -> Awaitable[object] | None:
         return self._calls.end(flow.id, flow.response)
@@ -164,23 +170,23 @@ class PartnerCenterMfa:
         if is_api_host(host, self._further):
             agent = client_of(None, None, None, agent, None).user_agent
             program = self._find_program(flow.client_conn)
-            self._blindness.open(flow.client_conn.id, host.lower(), agent, program)
+            self.blindness.open(flow.client_conn.id, host.lower(), agent, program)
 
     @_guarded
     def next_layer(self, data: layer.NextLayer) -> None:
-        if self._blindness.knows(data.context.client.id) and data.data_client():
-            self._blindness.saw_bytes(data.context.client.id)
+        if self.blindness.knows(data.context.client.id) and data.data_client():
+            self.blindness.saw_bytes(data.context.client.id)
 
     @_guarded
     def tls_clienthello(self, data: tls.ClientHelloData) -> None:
         client, name = data.context.client, data.client_hello.sni
-        if name and is_api_host(name, self._further) and not self._blindness.knows(client.id):
-            self._blindness.open(client.id, name.lower(), None, self._find_program(client))
-        self._blindness.saw_hello(client.id)
+        if name and is_api_host(name, self._further) and not self.blindness.knows(client.id):
+            self.blindness.open(client.id, name.lower(), None, self._find_program(client))
+        self.blindness.saw_hello(client.id)
 
     async def tls_start_client(self, data: tls.TlsData) -> None:
         try:
-            program = self._blindness.program(data.context.client.id)
+            program = self.blindness.program(data.context.client.id)
             if program is not None and not program.done():
                 await asyncio.wait([program], timeout=PROGRAM_PATIENCE)
         except Exception as error:
@@ -192,36 +198,37 @@ class PartnerCenterMfa:
         # mind, as a healthy Chromium does now and then: that is an unused connection.
         error = data.conn.error or ""
         if "trust the proxy's certificate" in error and "disconnected" not in error:
-            self._blindness.refused_certificate(data.context.client.id)
+            self.blindness.refused_certificate(data.context.client.id)
 
     @_guarded
     def tls_failed_server(self, data: tls.TlsData) -> None:
-        self._blindness.failed_upstream(data.context.client.id)
+        self.blindness.failed_upstream(data.context.client.id)
 
     @_guarded
     def http_connect_error(self, flow: http.HTTPFlow) -> None:
         if flow.response is not None and flow.response.status_code == 502:
-            self._blindness.failed_connect(flow.client_conn.id)
+            self.blindness.failed_connect(flow.client_conn.id)
         else:  # a client that has yet to give the proxy's password (407)
-            self._blindness.forget(flow.client_conn.id)
+            self.blindness.forget(flow.client_conn.id)
 
     @_guarded
     def client_disconnected(self, client: connection.Client) -> None:
-        self._blindness.close(client.id)
+        self.blindness.close(client.id)
 
     def _find_program(self, client: connection.Client) -> asyncio.Future[Program | None]:
-        address, port = client.peername[:2]
-        if not is_loopback(address):
+        theirs, ours = client.peername[:2], client.sockname[:2]
+        if not (is_loopback(theirs[0]) or theirs[0] == ours[0]):
             unknown: asyncio.Future[Program | None] = asyncio.get_running_loop().create_future()
             unknown.set_result(None)
             return unknown
-        return asyncio.ensure_future(self._programs.find(port, client.sockname[1]))
+        return asyncio.ensure_future(self._programs.find(theirs, ours))
 
     def _note_not_audited(
         self, host: str, user_agent: str | None, program: Program | None, reason: str
     ) -> None:
         if self.recorder is not None:
             self.recorder.programs_denied = self._programs.denied
+            program = self._people.program(program)
             self.recorder.note_not_audited(time.time(), host, user_agent, program, reason)
 
     # -- trouble ----------------------------------------------------------------------------------------------

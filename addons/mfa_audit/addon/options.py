@@ -81,6 +81,14 @@ OPTIONS: Final[Sequence[RecorderOption]] = (
         "--synchronous MODE",
         choices=("normal", "full"),
     ),
+    RecorderOption(
+        "tunnel",
+        bool,
+        True,
+        "Fail calls that would else pass unread: after a refused certificate, or where the server's TLS fails.",
+        "--no-tunnel",
+        restarts=False,
+    ),
     RecorderOption("keep_calls", int, 90, "Days to keep single calls."),
     RecorderOption("keep_totals", int, 400, "Days to keep hourly totals."),
     RecorderOption(

@@ -1,183 +1,258 @@
-"""The program behind a connection: which process of this machine owns a client's port."""
+"""The program behind a connection: which process of this machine owns the client's end of it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
-import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Final, NamedTuple
 
 import psutil
 
 from mfa_audit.addon.command_lines import name_of
+from mfa_audit.addon.linux_sockets import (
+    Address,
+    Socket,
+    descriptor_count,
+    descriptors,
+    find_socket,
+    newest_first,
+    socket_at,
+)
+from mfa_audit.addon.starters import started_by
 from mfa_audit.exchanges.exchange import Program
 from mfa_audit.printable import line
 
-# Connections that wait to be looked up; further ones stay unknown. One look takes them all at once.
+# Connections that wait for a look at all processes; further ones stay unknown.
 PENDING_LIMIT: Final = 1000
-# Looking at all processes takes some 10 to 30 ms of one core: rest that much longer than each look took.
+# A look at all processes that found nothing is not repeated for so many times what it took.
 REST: Final = 4
 # The processes looked at first and without that rest: those that owned the latest connections, and those
 # that started last.
 LIKELY: Final = 16
-_ESTABLISHED: Final = "01"  # in /proc/net/tcp
+# Seconds of looking at processes after which other connections have their turn.
+SLICE: Final = 0.001
 
 
 class Connection(NamedTuple):
-    """A client's connection to the proxy on this machine, by its two ports (`proxy_port` None: whichever)."""
+    """A connection to the proxy from this machine: the client's end and the proxy's."""
 
-    port: int
-    proxy_port: int | None
+    client: Address
+    proxy: Address
 
 
 class Programs:
-    """Finds the programs behind loopback connections, for one asyncio loop.
+    """Finds the programs behind connections from this machine, for one asyncio loop.
 
     `denied` counts those that the system's rights kept from us: running elevated would help.
     """
 
     def __init__(self) -> None:
         self.denied = 0
-        self._pending: dict[Connection, asyncio.Future[Program | None]] = {}
-        self._came = asyncio.Event()
-        self._looking: asyncio.Task[None] | None = None
         self._owners: list[int] = []  # of the latest connections, latest first
+        self._known: dict[int, frozenset[str]] = {}  # the descriptors that a process had at the last walk
+        self._learning: asyncio.Task[None] | None = None
+        self._accounts: dict[int, str | None] = {}
+        self._sought: dict[int, asyncio.Future[int | None]] = {}  # by the socket's inode
+        self._seeking: asyncio.Task[None] | None = None
         self._rested = 0.0  # when all processes may be looked at again, by time.monotonic()
+        self._pending: dict[Connection, asyncio.Future[Program | None]] = {}
+        self._looking: asyncio.Task[None] | None = None
 
-    async def find(self, port: int, proxy_port: int | None = None) -> Program | None:
-        """The program that owns the client's `port`, connected to `proxy_port`; None when unknown.
+    async def find(self, client: Address, proxy: Address) -> Program | None:
+        """The program at the client's end of a connection to the proxy; None when unknown.
 
-        Ask while the connection is open. Never raises and never blocks the loop: one look in a thread answers
-        all that wait.
+        Ask while the connection is open. Never raises, and keeps the loop for little more than `SLICE` at a time.
+        On Linux most answers wait for nothing; elsewhere one look in a thread answers all that wait.
         """
-        wanted = Connection(port, proxy_port)
+        # Whatever an odd system does to us: the program stays unknown, the traffic goes on.
+        with contextlib.suppress(Exception):
+            if psutil.LINUX:
+                try:
+                    found = find_socket(client, proxy)
+                except OSError:
+                    pass  # a kernel that does not answer such questions: psutil reads its tables instead
+                else:
+                    return None if found is None else await self._owner(found)
+            return await self._look_up(Connection(client, proxy))
+        return None
+
+    # -- on Linux ---------------------------------------------------------------------------------------------
+
+    async def _owner(self, wanted: Socket) -> Program | None:
+        pid = self._look_briefly(wanted.inode) or await self._seek(wanted.inode)
+        if self._learning is None:
+            self._learning = asyncio.create_task(self._learn())
+        if pid is None:
+            # Our own account's socket was closed meanwhile; another's may have been kept from us.
+            self.denied += os.geteuid() not in (0, wanted.uid)
+            return None
+        self._note_owner(pid)
+        name, denied = _name_of_process(pid)
+        self.denied += denied
+        if name is None:
+            return None
+        starter = started_by(pid)
+        if wanted.uid not in self._accounts:  # a directory server may have to be asked for its name
+            self._accounts[wanted.uid] = await asyncio.to_thread(_account_name, wanted.uid)
+        return Program(name, self._accounts[wanted.uid], starter)
+
+    def _note_owner(self, pid: int) -> None:
+        self._owners = [pid, *(other for other in self._owners if other != pid)][:LIKELY]
+
+    def _look_briefly(self, inode: int) -> int | None:
+        """The process that holds a socket, if it is found within a slice."""
+        began = time.monotonic()
+        for pid, held in self._walk(everywhere=began >= self._rested):
+            if held == inode:
+                return pid
+            if time.monotonic() - began > SLICE:
+                break
+        return None
+
+    async def _seek(self, inode: int) -> int | None:
+        """The process that holds a socket, looked for in slices; one walk serves all that wait."""
+        future = self._sought.get(inode)
+        if future is None:
+            if len(self._sought) >= PENDING_LIMIT:
+                return None
+            future = self._sought[inode] = asyncio.get_running_loop().create_future()
+            if self._seeking is None or self._seeking.done():
+                self._seeking = asyncio.create_task(self._seek_all())
+        return await asyncio.shield(future)
+
+    async def _seek_all(self) -> None:
+        while self._sought:
+            await asyncio.sleep(max(0.0, self._rested - time.monotonic()))
+            wanted = tuple(self._sought)
+            took = 0.0
+            began = time.monotonic()
+            with contextlib.suppress(Exception):
+                for pid, inode in self._walk(everywhere=True):
+                    if inode in self._sought:
+                        self._answer(inode, pid)
+                        if not self._sought:
+                            return
+                    if (now := time.monotonic()) - began > SLICE:
+                        took += now - began
+                        await asyncio.sleep(0)
+                        began = time.monotonic()
+            took += time.monotonic() - began
+            for inode in wanted:
+                self._answer(inode, None)
+            self._rested = time.monotonic() + REST * took
+
+    def _answer(self, inode: int, pid: int | None) -> None:
+        future = self._sought.pop(inode, None)
+        if future is not None and not future.done():
+            future.set_result(pid)
+
+    def _walk(self, *, everywhere: bool) -> Iterator[tuple[int, int]]:
+        """Processes and the sockets that they hold (0: none), the likely ones first.
+
+        Reading what is behind a descriptor is most of the work, so those that were there at the last walk come last.
+        """
+        for pid in self._owners:
+            for name in descriptors(pid):
+                yield pid, socket_at(pid, name)
+        newest = newest_first(psutil.pids())
+        if not everywhere:
+            newest = newest[:LIKELY]
+        passed: list[int] = []
+        for pid in newest:
+            yield pid, 0
+            known = self._known.get(pid)
+            if known is not None:
+                passed.append(pid)
+                if descriptor_count(pid) == len(known):
+                    continue
+            names = descriptors(pid)
+            for name in names:
+                if known is None or name not in known:
+                    yield pid, socket_at(pid, name)
+            self._known[pid] = frozenset(names)
+        if everywhere:  # forget those that have gone; another walk may have done so meanwhile
+            self._known = {pid: self._known[pid] for pid in newest if pid in self._known}
+        for pid in passed:
+            for name in descriptors(pid):
+                yield pid, socket_at(pid, name)
+
+    async def _learn(self) -> None:
+        """Look at every process once, so that what is new can be told at the next look."""
+        began = time.monotonic()
+        with contextlib.suppress(Exception):
+            for _ in self._walk(everywhere=True):
+                if time.monotonic() - began > SLICE:
+                    await asyncio.sleep(10 * SLICE)
+                    began = time.monotonic()
+
+    # -- elsewhere --------------------------------------------------------------------------------------------
+
+    async def _look_up(self, wanted: Connection) -> Program | None:
         future = self._pending.get(wanted)
         if future is None:
             if len(self._pending) >= PENDING_LIMIT:
                 return None
             future = self._pending[wanted] = asyncio.get_running_loop().create_future()
-            self._came.set()
             if self._looking is None or self._looking.done():
-                self._looking = asyncio.create_task(self._look())
-        # Shielded: others may wait for the same one.
+                self._looking = asyncio.create_task(self._look_up_all())
         return await asyncio.shield(future)
 
-    async def _look(self) -> None:
+    async def _look_up_all(self) -> None:
         while self._pending:
-            self._came.clear()
             wanted = frozenset(self._pending)
-            started = time.monotonic()
-            everywhere = started >= self._rested
+            began = time.monotonic()
             owners: Mapping[Connection, tuple[int, Program]] = {}
-            # Whatever psutil meets on an odd system: the programs stay unknown, the traffic goes on.
             with contextlib.suppress(Exception):
-                owners, denied = await asyncio.to_thread(look_up, wanted, tuple(self._owners), everywhere)
+                owners, denied = await asyncio.to_thread(look_up, wanted, tuple(self._owners))
                 self.denied += denied
-            self._answer(wanted if everywhere else owners.keys(), owners)
-            if len(owners) == len(wanted):
-                continue  # found early, at little cost
-            took = time.monotonic() - started
-            if everywhere:
-                self._rested = time.monotonic() + REST * took
-            await asyncio.sleep(min(took, 0.02))
-            if self._pending:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._came.wait(), max(0.0, self._rested - time.monotonic()))
-
-    def _answer(self, done: Set[Connection], owners: Mapping[Connection, tuple[int, Program]]) -> None:
-        for connection in done:
-            pid, program = owners.get(connection, (None, None))
-            if pid is not None:
-                self._owners = [pid, *(other for other in self._owners if other != pid)][:LIKELY]
-            future = self._pending.pop(connection)
-            if not future.done():
-                future.set_result(program)
+            for connection in wanted:
+                pid, program = owners.get(connection, (None, None))
+                if pid is not None:
+                    self._note_owner(pid)
+                future = self._pending.pop(connection)
+                if not future.done():
+                    future.set_result(program)
+            await asyncio.sleep(time.monotonic() - began)  # half a core at most
 
 
 def look_up(
-    wanted: Set[Connection], likely: Sequence[int] = (), everywhere: bool = True
+    wanted: Set[Connection], likely: Sequence[int] = ()
 ) -> tuple[dict[Connection, tuple[int, Program]], int]:
     """The owners (pid, program) of those `wanted` that can be told, and how many were kept from us. Blocks.
 
-    The processes `likely` and those that started last come first; all others only when `everywhere`.
+    The processes `likely` and those that started last come first, where the system is asked process by process.
     """
     found: dict[Connection, tuple[int, Program]] = {}
-    refused: set[Connection] = set()
-    ports = {connection.port for connection in wanted}
-    for pid, port, peer_port in _sockets(ports, likely, everywhere):
-        for connection in {Connection(port, peer_port), Connection(port, None)} & wanted - found.keys():
-            name, denied = _name_of_process(pid)
-            if denied:
-                refused.add(connection)
-            if name and pid is not None:
-                found[connection] = (pid, Program(name))
-        if len(found) == len(wanted):
-            break
-    return found, len(refused)
+    refused = 0
+    by_ports = {(one.client[1], one.proxy[1]): one for one in wanted}
+    for pid, ports in _connections(likely):
+        connection = by_ports.get(ports)
+        if connection is None or connection in found:
+            continue
+        name, denied = _name_of_process(pid)
+        refused += denied
+        if name and pid is not None:
+            found[connection] = pid, Program(name, _account_of_process(pid), started_by(pid))
+            if len(found) == len(by_ports):
+                break
+    return found, refused
 
 
-def _sockets(
-    ports: Set[int], likely: Sequence[int], everywhere: bool
-) -> Iterator[tuple[int | None, int, int]]:
-    """The TCP connections from `ports` that we may see: the process (None: kept from us) and both ports."""
-    if psutil.LINUX:
-        yield from _sockets_on_linux(ports, likely, everywhere)
+def _connections(likely: Sequence[int]) -> Iterator[tuple[int | None, tuple[int, int]]]:
+    """The TCP connections that we may see: the process (None: kept from us) and the ports of both ends."""
+    if psutil.MACOS:  # which shows all of them to root only, but to each user those of their own processes
+        for pid in dict.fromkeys((*likely, *sorted(psutil.pids(), reverse=True))):
+            with contextlib.suppress(psutil.Error):
+                for own in psutil.Process(pid).net_connections("tcp"):
+                    if own.laddr and own.raddr:
+                        yield pid, (own.laddr.port, own.raddr.port)
         return
-    if psutil.MACOS:  # which shows all of them to root only, but to each user those of his own processes
-        yield from _sockets_of(_in_turn(likely, everywhere), ports)
-        return
-    # Windows keeps one table with the processes in it.
-    for socket in psutil.net_connections("tcp"):
-        if socket.raddr and socket.laddr and socket.laddr.port in ports and socket.pid:
-            yield socket.pid, socket.laddr.port, socket.raddr.port
-
-
-def _in_turn(likely: Sequence[int], everywhere: bool) -> Iterable[int]:
-    newest_first = sorted(psutil.pids(), reverse=True)
-    return dict.fromkeys((*likely, *(newest_first if everywhere else newest_first[:LIKELY])))
-
-
-def _sockets_of(pids: Iterable[int], ports: Set[int]) -> Iterator[tuple[int | None, int, int]]:
-    for pid in pids:
-        with contextlib.suppress(psutil.Error):
-            for own in psutil.Process(pid).net_connections("tcp"):
-                if own.raddr and own.laddr and own.laddr.port in ports:
-                    yield pid, own.laddr.port, own.raddr.port
-
-
-def _sockets_on_linux(
-    ports: Set[int], likely: Sequence[int], everywhere: bool
-) -> Iterator[tuple[int | None, int, int]]:
-    """psutil reads the whole table of sockets anew for each process, this once; see proc(5), /proc/net/tcp."""
-    hexadecimal = "|".join(f"{port:04X}" for port in ports)
-    row = re.compile(rf"\d+: \w+:({hexadecimal}) \w+:(\w+) (\w+) \S+ \S+ \w+ +(\d+) +\d+ (\d+) ")
-    sockets: dict[str, tuple[int, int]] = {}  # by what a process's descriptor of it links to
-    others: set[str] = set()  # those of other users
-    me = os.geteuid()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        # Line by line: it may be megabytes, and as one text it would leave the process larger by them.
-        with contextlib.suppress(OSError), Path(table).open() as lines:
-            for match in filter(None, map(row.search, lines)):
-                port, peer_port, state, user, inode = match.groups()
-                # A closing socket without an inode is one whose process has gone.
-                if inode != "0" or state == _ESTABLISHED:
-                    sockets[f"socket:[{inode}]"] = (int(port, 16), int(peer_port, 16))
-                    if me not in (0, int(user)):
-                        others.add(f"socket:[{inode}]")
-    for pid in _in_turn(likely, everywhere):
-        if not sockets:
-            return
-        with contextlib.suppress(OSError):  # another user's process, or gone by now
-            for descriptor in os.scandir(f"/proc/{pid}/fd"):
-                link = os.readlink(descriptor.path)  # noqa: PTH115 - some hundred of them
-                if link in sockets:
-                    yield (pid, *sockets.pop(link))
-    if everywhere:  # of what is left, ours were closed meanwhile
-        yield from ((None, *both) for socket, both in sockets.items() if socket in others)
+    for one in psutil.net_connections("tcp"):  # Windows keeps one table with the processes in it
+        if one.laddr and one.raddr and (one.pid or one.status == psutil.CONN_ESTABLISHED):
+            yield one.pid or None, (one.laddr.port, one.raddr.port)
 
 
 def _name_of_process(pid: int | None) -> tuple[str | None, bool]:
@@ -192,6 +267,21 @@ def _name_of_process(pid: int | None) -> tuple[str | None, bool]:
             return name_of(process.name(), []), True
     except psutil.Error:
         return None, False
+
+
+def _account_of_process(pid: int) -> str | None:
+    with contextlib.suppress(psutil.Error, KeyError):
+        return psutil.Process(pid).username() or None
+    return None
+
+
+def _account_name(uid: int) -> str:
+    import pwd  # POSIX has it
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def holder_of(port: int) -> str | None:

@@ -21,7 +21,9 @@ from mfa_audit.exchanges.maker import (
     decode_text,
     find_api_host,
     make_exchange,
+    read_authorization,
 )
+from mfa_audit.judging import tokens
 
 __all__ = ["VALUE_LIMIT", "WANTED", "Answer", "Fields", "Request", "clean", "decode_text"]
 
@@ -61,20 +63,26 @@ class Reading:
     """What the reading of one capture shares: its remarks, further API hosts, and when its calls were made.
 
     The time of a call is the capture's own. A date that is absent or cannot be (before 2015, later than
-    tomorrow) is replaced by the answer's Date header, else by the time of the entry before, and noted; an
-    entry with neither is skipped. `now` in seconds since 1970.
+    tomorrow) is replaced, and that is noted: by the answer's Date header, else by the time of the entry before, by
+    when the token was issued, or by when the file was saved. `now` and `saved` in seconds since 1970; `understood`
+    counts the entries whose request could be read, calls of the API or not.
     """
 
-    def __init__(self, remarks: Remarks, now: float, further: Collection[str] = ()) -> None:
+    def __init__(
+        self, remarks: Remarks, now: float, further: Collection[str] = (), saved: float | None = None
+    ) -> None:
         self.remarks = remarks
         self.further = further
+        self.understood = 0
         self._latest = now + AHEAD
         self._before: float | None = None
+        self.saved = saved if saved is not None and self._is_possible(saved) else now
 
     def find_api_host(self, request: Request, own: float | None = None) -> str | None:
         """As `find_api_host`; of an entry that is no call only the date `own` is remembered. Raises
         SkipError.
         """
+        self.understood += 1
         host = find_api_host(request, self.further)
         if host is None and self._is_possible(own):
             self._before = own
@@ -90,8 +98,10 @@ class Reading:
         place: str,
         program: Program | None = None,
     ) -> Exchange:
-        """The Exchange of an entry to `host`, dated `own` where that is possible. Raises SkipError."""
-        return make_exchange(request, host, answer, at=self._date(own, answer.fields, place), program=program)
+        """The Exchange of an entry to `host`, dated `own` where that is possible."""
+        at = own if own is not None and self._is_possible(own) else self._guess(request, answer, place)
+        self._before = at
+        return make_exchange(request, host, answer, at=at, program=program)
 
     def read_date(self, text: object, place: str) -> float | None:
         """Seconds since 1970 of a date as JSON and XML write it; one without offset counts as UTC, and is
@@ -104,20 +114,20 @@ class Reading:
             self.remarks.note("dated without an offset, read as UTC", place)
         return to_seconds(found)
 
-    def _date(self, own: float | None, fields: Fields, place: str) -> float:
-        at = own
-        if not self._is_possible(at):
-            at = next((read_http_date(value) for name, value in fields if name.lower() == "date"), None)
-            if self._is_possible(at):
-                self.remarks.note(
-                    "dated by the server's Date header, its own date being absent or wrong", place
-                )
-            elif self._before is not None:
-                at = self._before
-                self.remarks.note("dated as the entry before, its own date being absent or wrong", place)
-        if at is None or not self._is_possible(at):
-            raise SkipError("no usable date")
-        self._before = at
+    def _guess(self, request: Request, answer: Answer, place: str) -> float:
+        issued = tokens.read(read_authorization(request.fields)).issued
+        if issued is not None and not self._is_possible(issued):
+            issued = None
+        sent = next((read_http_date(value) for name, value in answer.fields if name.lower() == "date"), None)
+        if sent is not None and self._is_possible(sent):
+            how, at = "by the server's Date header", sent
+        elif self._before is not None and self._before >= (issued or 0):
+            how, at = "as the entry before", self._before
+        elif issued is not None:
+            how, at = "by when its token was issued", issued
+        else:
+            how, at = "by when the file was saved", self.saved
+        self.remarks.note(f"dated {how}, its own date being absent or wrong", place)
         return at
 
     def _is_possible(self, at: float | None) -> bool:

@@ -10,13 +10,13 @@ short way stumbles over, are migrated and read by mitmproxy's own code.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Final
 
 from mfa_audit.captures import entries, netstrings
 from mfa_audit.captures.entries import Answer, Reading, Request, SkipError
 from mfa_audit.captures.streams import Tape
-from mfa_audit.exchanges.bodies import BODY_LIMIT
+from mfa_audit.exchanges.bodies import BODY_LIMIT, REFUSING
 from mfa_audit.exchanges.exchange import Exchange
 
 # mitmproxy's FLOW_FORMAT_VERSION since 10.1, which the short way knows; a test compares.
@@ -109,8 +109,10 @@ def read_by_mitmproxy(record: bytes, reading: Reading, place: str) -> Exchange |
     from mitmproxy import flow, http
     from mitmproxy.io import compat, tnetstring
 
+    version: object = None
     try:
         state: Any = tnetstring.parse(netstrings.DICT, memoryview(record))
+        version = _version(state)
         found = flow.Flow.from_state(compat.migrate_flow(state))
         return _convert(found, reading, place) if isinstance(found, http.HTTPFlow) else None
     except SkipError:
@@ -118,10 +120,7 @@ def read_by_mitmproxy(record: bytes, reading: Reading, place: str) -> Exchange |
     except (
         Exception
     ) as error:  # KeyError, AssertionError, AttributeError and others, depending on what is odd
-        version = _version(record)
-        if version is not None and version > CURRENT:
-            raise SkipError(f"written by a newer mitmproxy (flow format {version})") from error
-        raise SkipError(f"not a flow that mitmproxy can read ({type(error).__name__})") from error
+        raise SkipError(_why_unreadable(version, error, compat.converters)) from error
 
 
 def _convert(flow: Any, reading: Reading, place: str) -> Exchange | None:
@@ -164,7 +163,7 @@ def _make_answer(
 ) -> Answer:
     if not isinstance(status, int) or not 100 <= status <= 999:
         return Answer(None, phrase, fields)
-    body = content() if status == 401 else None
+    body = content() if status in REFUSING else None
     return Answer(status, phrase, fields, body[:BODY_LIMIT] if isinstance(body, bytes) else None)
 
 
@@ -172,12 +171,28 @@ def _choose_time(*candidates: object) -> float | None:
     return next((float(value) for value in candidates if isinstance(value, int | float) and value > 0), None)
 
 
-def _version(record: bytes) -> int | None:
-    try:
-        version = netstrings.read_value(record, netstrings.index(record, 0, len(record))[b"version"])
-    except (ValueError, IndexError, KeyError):
-        return None
-    return version if isinstance(version, int) else None
+def _version(state: dict[Any, Any]) -> object:
+    """The format of a flow: a number, of mitmproxy up to 3 its version as a pair, None where there is none.
+
+    The oldest formats have bytes for keys.
+    """
+    version = state.get("version", state.get(b"version"))
+    return tuple(version[:2]) if isinstance(version, list | tuple) else version
+
+
+def _why_unreadable(version: object, error: Exception, converters: Collection[object]) -> str:
+    """A phrase; `converters` are the older formats that the installed mitmproxy reads."""
+    if isinstance(version, tuple) and len(version) == 2 and all(isinstance(part, int) for part in version):
+        name, old = f"{version[0]}.{version[1]}", version not in converters
+    elif isinstance(version, int):
+        name, old = str(version), version < CURRENT and version not in converters
+    else:
+        return f"not a flow that mitmproxy can read ({type(error).__name__})"
+    if isinstance(version, int) and version > CURRENT:
+        return f"written by a newer mitmproxy (flow format {name})"
+    if old:
+        return f"written in flow format {name}, which is too old for the installed mitmproxy"
+    return f"not a flow that mitmproxy can read ({type(error).__name__}, flow format {name})"
 
 
 def _forget_connections() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from mfa_audit.captures import entries
 from mfa_audit.captures.entries import Answer, Reading, Request
 from mfa_audit.captures.json_texts import BrokenError, JsonText
-from mfa_audit.exchanges.bodies import BODY_LIMIT
+from mfa_audit.exchanges.bodies import BODY_LIMIT, REFUSING
 from mfa_audit.exchanges.exchange import Exchange
 
 # Gives the first 64 KiB of a body that Playwright put beside its `har.har`, or None.
@@ -22,54 +22,70 @@ Attachments = Callable[[str], bytes | None]
 
 
 class Har:
-    """One HAR; iterate over its calls once. `producer` is known when its part of the text was passed.
+    """One HAR; iterate over its calls once. `text` stands at its beginning.
 
-    `log` is the JSON text right before the value of the archive's `log`.
+    Some tools write the value of `log` alone, or just the array of entries. `creator` (who wrote the file) and
+    `producer` (the same, with the browser whose traffic it is) are known when their part of the text was passed.
     """
 
     def __init__(
         self,
-        log: JsonText,
+        text: JsonText,
         reading: Reading,
         attachments: Attachments = lambda name: None,
     ) -> None:
-        self.producer: str | None = None
-        self._log = log
+        self.creator: str | None = None
+        self._browser: str | None = None
+        self._text = text
         self._reading = reading
         self._attachments = attachments
 
     def __iter__(self) -> Iterator[Exchange]:
         """The calls in the archive's order; of bad content it raises CutOffError only."""
-        if self._log.peek() != "{":
-            self._log.skip()
-            return
-        for key in self._log.keys():  # noqa: SIM118  (not a dictionary)
-            if key == "entries" and self._log.peek() == "[":
-                yield from self._read_entries()
-            elif key in ("creator", "browser"):
-                self._read_producer()
-            else:
-                self._log.skip()
+        if self._text.peek() == "[":
+            yield from self._read_entries()
+        else:
+            yield from self._read_archive(inside=False)
 
-    def _read_producer(self) -> None:
+    def _read_archive(self, *, inside: bool) -> Iterator[Exchange]:
+        for key in self._text.keys():  # noqa: SIM118  (not a dictionary)
+            next_one = self._text.peek()
+            if key == "log" and next_one == "{" and not inside:
+                yield from self._read_archive(inside=True)
+            elif key == "entries" and next_one == "[":
+                yield from self._read_entries()
+            elif key == "creator":
+                self.creator = self._read_program()
+            elif key == "browser":
+                self._browser = self._read_program()
+            else:
+                self._text.skip()
+
+    @property
+    def producer(self) -> str | None:
+        """Who wrote the file and whose traffic it is, such as "Playwright 1.65 (chromium 131)"."""
+        if self.creator is None or self._browser in (None, self.creator):
+            return self.creator or self._browser
+        return f"{self.creator} ({self._browser})"
+
+    def _read_program(self) -> str | None:
         try:
-            found = self._log.value()
+            found = self._text.value()
         except BrokenError:
-            return
-        if isinstance(found, dict):
-            words = [str(found[key])[:60] for key in ("name", "version") if found.get(key)]
-            # `creator` is who wrote the file, `browser` whose traffic it is: "Playwright 1.65 (chromium
-            # 131)".
-            text = entries.clean(" ".join(words))
-            if text and self.producer not in (None, text):
-                text = f"{self.producer} ({text})"
-            self.producer = text or self.producer
+            return None
+        if not isinstance(found, dict):
+            return None
+        words = [found.get(key) for key in ("name", "version")]
+        return (
+            entries.clean(" ".join(str(word)[:60] for word in words if word and isinstance(word, str | int)))
+            or None
+        )
 
     def _read_entries(self) -> Iterator[Exchange]:
-        for number in self._log.items():
+        for number in self._text.items():
             place = f"entry {number}"
             try:
-                entry = self._log.value()
+                entry = self._text.value()
             except BrokenError as error:
                 self._reading.remarks.skip(str(error), place)
                 continue
@@ -100,7 +116,7 @@ class Har:
             status=status,
             reason_phrase=phrase if isinstance(phrase, str) else "",
             fields=_read_fields(response.get("headers")),
-            body=self._read_body(response.get("content")) if status == 401 else None,
+            body=self._read_body(response.get("content")) if status in REFUSING else None,
             unpacked=True,
         )
 

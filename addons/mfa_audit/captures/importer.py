@@ -30,10 +30,11 @@ _EACH: Final = 64
 class Imported:
     """What one capture held; `name` may hold text of strangers. `valid_until` in seconds since 1970 (UTC).
 
-    `calls` to Partner Center in it, `without_token` of them; `valid` tokens that can still be used. `remedy` is
-    set where its tokens were taken out. `rows` and `new_rows` are those of Microsoft's lists and of sign-in logs; of
-    these only those that concern Partner Center are `kept`, and `tenants` are those that they are of. `trouble`: the
-    sentence for why reading stopped before the end.
+    `calls` to Partner Center in it; of them `without_token`, and `not_filled_in` with a variable's name in its place;
+    `valid` tokens that can still be used. `remedy` is set where no call has a token. `rows` and `new_rows` are those of
+    Microsoft's lists and of sign-in logs; of these only those that concern Partner Center are `kept`, and `tenants` are
+    those that they are of. `trouble`: the sentence for why reading stopped before the end. `usable`: not all was
+    skipped.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Imported:
     producer: str | None = None
     calls: int = 0
     without_token: int = 0
+    not_filled_in: int = 0
     tokens: int = 0
     valid: int = 0
     valid_until: float | None = None
@@ -52,6 +54,7 @@ class Imported:
     new_rows: int = 0
     tenants: set[str] = field(default_factory=set)
     trouble: str | None = None
+    usable: bool = True
 
 
 def import_capture(
@@ -75,8 +78,9 @@ def import_capture(
         done.added = importer.add_calls(capture.name, counting.observe(capture), finish)
         done.tokens = len(counting.tokens)
         if counting.sanitised() == done.calls > 0:
-            done.remedy = capture.remedy()
+            done.remedy = capture.remedy(marked=counting.marked > 0)
     done.producer = capture.producer
+    done.usable = done.rows > 0 or capture.is_usable
     return done
 
 
@@ -89,7 +93,7 @@ class _Counting:
         self._done = done
         self._now = now
         self._progress = progress
-        self._redacted = 0
+        self.marked = 0
         self._readable = False
 
     def observe(self, capture: Capture) -> Iterator[Observation]:
@@ -102,20 +106,27 @@ class _Counting:
         except AuditError as error:
             # A trap inside a capture: what came before it is kept.
             self._done.trouble = str(error)
+        except ImportError:
+            raise  # a package is missing: no file's fault
+        except Exception as error:  # a reader's bug costs the rest of this file, and no other
+            self._done.trouble = describe_failure(error)
 
     def sanitised(self) -> int:
         """How many calls had their token taken out: all that have none, where the capture has not one token."""
-        return self._redacted if self._readable else self._done.without_token
+        return self.marked if self._readable else self._done.without_token
 
     def _count(self, seen: Observation) -> Observation:
         token = seen.token
         if token.form is Form.REDACTED:
             # A token that somebody blotted out is no token: the call counts as one without.
-            self._redacted += 1
+            self.marked += 1
             seen = seen._replace(token=NO_TOKEN)
             token = NO_TOKEN
         if token.form is Form.NONE:
             self._done.without_token += 1
+            return seen
+        if token.form is Form.NOT_FILLED_IN:
+            self._done.not_filled_in += 1
             return seen
         self._readable = self._readable or token.form in _TOKENS
         if token.key not in self.tokens:
@@ -177,7 +188,19 @@ def import_rows(
                 store()
     except AuditError as error:
         done.trouble = str(error)
+    except ImportError:
+        raise
+    except Exception as error:
+        done.trouble = describe_failure(error)
     store()
+
+
+def describe_failure(error: Exception) -> str:
+    """A sentence for an error of ours in reading a file; its text is not shown, since it may hold a token."""
+    return (
+        f"mfa-audit failed while reading it ({type(error).__name__}). What came before is kept. Please report it with "
+        "`mfa-audit --version`, without the file: it may hold tokens."
+    )
 
 
 def _choose(

@@ -14,12 +14,14 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from mfa_audit.exchanges.maker import VALUE_LIMIT
+
 # Bytes read at a time: fewer pieces mean fewer values that lie across two of them.
 PIECE: Final = 1024 * 1024
 # Characters of one value (an entry of a HAR, a row of a list) that are held at a time.
 WINDOW: Final = 4 * 1024 * 1024
 # What is kept of each long string of a value that does not fit into the window.
-STRING: Final = 64 * 1024
+STRING: Final = VALUE_LIMIT
 
 _SPACE: Final = re.compile(r"[\s\ufeff\x00]*")
 _TOKEN: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"|["{}\[\]]', re.S)
@@ -44,7 +46,7 @@ class JsonText:
     def __init__(self, read: Callable[[int], bytes]) -> None:
         self._read = read
         start = read(PIECE)
-        self._decoder = codecs.getincrementaldecoder(_find_encoding(start))(errors="replace")
+        self._decoder = codecs.getincrementaldecoder(find_encoding(start))(errors="replace")
         self._text = self._decoder.decode(start)
         self._at = 0
         self._ended = not start
@@ -241,7 +243,7 @@ class JsonText:
                 raise CutOffError
 
 
-def _find_encoding(start: bytes) -> str:
+def find_encoding(start: bytes) -> str:
     """By the byte order mark, else by the zero bytes beside the first character (RFC 4627, 3)."""
     for mark, name in (
         (codecs.BOM_UTF8, "utf-8-sig"),

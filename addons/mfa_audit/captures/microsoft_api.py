@@ -20,7 +20,7 @@ from urllib.parse import quote, urlsplit
 
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges.exchange import API_HOSTS, Secret
-from mfa_audit.judging.server import refused_for_mfa
+from mfa_audit.judging.server import Cause, refusal
 from mfa_audit.judging.verdicts import AUDIENCES, words
 from mfa_audit.printable import line
 
@@ -182,7 +182,7 @@ class Api:
         body = error.read(64 * 1024)
         code = _error_code(body)
         told = f" ({line(code, 80)})" if code else ""
-        if refused_for_mfa(error.code, str(error.reason), body, error.headers.get("WWW-Authenticate")):
+        if refusal(error.code, str(error.reason), body, error.headers.get("WWW-Authenticate")) is Cause.MFA:
             raise AuditError(
                 "Partner Center refused this token because MFA was missing: sign in with MFA and try again."
             )

@@ -7,14 +7,15 @@ and Windows PowerShell writes them in UTF-16, with `value` around arrays and `/D
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from mfa_audit.captures import entries
+from mfa_audit.captures.entries import Reading
 from mfa_audit.captures.json_texts import BrokenError, CutOffError, JsonText
-from mfa_audit.captures.remarks import Remarks
 
 
 class PartnerRequest(NamedTuple):
@@ -52,86 +53,125 @@ class Principal(NamedTuple):
 
 Row = PartnerRequest | Adoption | Principal
 
-# Where the rows are in what surrounds them: Microsoft's pages, and PowerShell's way of writing arrays.
-CONTAINERS: Final = ("items", "value")
+# Where the rows are in what surrounds them: Microsoft's pages, PowerShell's way of writing arrays, Azure's exports.
+CONTAINERS: Final = ("items", "value", "records")
+# A page in an array in a page is the deepest that anybody writes.
+DEEPEST: Final = 8
+MOST_COLUMNS: Final = 100
+# The columns of the lists, in lower case. A row is one that has what only its list has, or four of its columns: other
+# programs write a `requestId` too.
+_REQUEST: Final = frozenset(
+    {
+        *("requestid", "correlationid", "operationname", "requestdatetime", "sourceipaddress"),
+        *("objectid", "tenantid", "upn", "applicationid", "mfacompliant"),
+    }
+)
+_ADOPTION: Final = frozenset(
+    {"logindate", "mfacompliantrequestcount", "totalrequestcount", "applicationid", "applicationname"}
+)
+_ENOUGH: Final = 4
 # The same column is named differently in Microsoft's reference and in its examples.
 _LAST_SEEN: Final = ("lastnonmfacompliantrequestdatetime", "lastnonmfacompliantlogindatetime")
-MOST_COLUMNS: Final = 100
+_NO_ROW: Final = "not a row of Microsoft's lists"
 _POWERSHELL_DATE: Final = re.compile(r"/Date\((-?\d{1,15})(?:[+-]\d{4})?\)/")
 
 
-def read(text: JsonText, remarks: Remarks) -> Iterator[Row]:
+def read(text: JsonText, reading: Reading) -> Iterator[Row]:
     """The rows from here to the end of the text; never raises on bad content."""
     try:
         while text.peek():
-            yield from _read_part(text, remarks)
+            yield from _read_part(text, reading, DEEPEST)
             text.take(",")
     except CutOffError:
-        remarks.note("cut off or damaged: the rest of the file could not be read")
+        reading.remarks.cut_off("the rest of the file could not be read")
 
 
-def read_container(text: JsonText, remarks: Remarks) -> Iterator[Row]:
-    """The rows of the array, or of the object, that begins here. Raises CutOffError."""
+def _read_part(text: JsonText, reading: Reading, depth: int) -> Iterator[Row]:
+    """The rows of the page, array or row that begins here. Raises CutOffError."""
     if text.peek() == "[":
         for number in text.items():
-            if text.peek() == "[":
-                yield from read_container(text, remarks)
+            if text.peek() == "[" and depth:
+                yield from _read_part(text, reading, depth - 1)
                 continue
             try:
                 found = text.value()
             except BrokenError as error:
-                remarks.skip(str(error), f"row {number}")
+                reading.remarks.skip(str(error), f"row {number}")
                 continue
-            yield from _read_object(found, remarks, f"row {number}")
+            yield from _read_found(found, reading, f"row {number}", depth)
+    elif text.peek() == "{":
+        yield from _read_object(text, reading, depth)
     else:
-        yield from _read_part(text, remarks)
-
-
-def _read_part(text: JsonText, remarks: Remarks) -> Iterator[Row]:
-    character = text.peek()
-    if character == "[":
-        yield from read_container(text, remarks)
-    elif character == "{":
-        rest: dict[str, Any] = {}
-        for key in text.keys():  # noqa: SIM118  (not a dictionary)
-            if key.lower() in CONTAINERS and text.peek() == "[":
-                yield from read_container(text, remarks)
-                continue
-            if len(rest) >= MOST_COLUMNS:
-                text.skip()
-                continue
-            try:
-                rest[key[:100]] = text.value()
-            except BrokenError:
-                continue
-        if (row := read_row(rest)) is not None:
-            yield row
-    elif character:
         try:
             text.value()
         except BrokenError:
             raise CutOffError from None
 
 
-def _read_object(found: Any, remarks: Remarks, place: str) -> Iterator[Row]:
-    if not isinstance(found, dict):
-        remarks.skip("not a row of Microsoft's lists", place)
-        return
-    for key, rows in found.items():
-        if key.lower() in CONTAINERS and isinstance(rows, list):
-            for number, row in enumerate(rows, 1):
-                yield from _read_object(row, remarks, f"{place}, {number}")
+def _read_object(text: JsonText, reading: Reading, depth: int) -> Iterator[Row]:
+    """A page, of any length, or one row."""
+    rest: dict[str, Any] = {}
+    is_page = False
+    for key in text.keys():  # noqa: SIM118  (not a dictionary)
+        if key.lower() in CONTAINERS and text.peek() in ("[", "{") and depth:
+            is_page = True
+            yield from _read_part(text, reading, depth - 1)
+        elif len(rest) >= MOST_COLUMNS:
+            text.skip()
+        else:
+            with contextlib.suppress(BrokenError):
+                rest[key[:100]] = text.value()
+    if (row := read_row(rest)) is not None:
+        yield _make(row, reading, "row 1")
+    elif not is_page:
+        reading.remarks.skip(_NO_ROW, "an object")
+
+
+def _read_found(found: Any, reading: Reading, place: str, depth: int) -> Iterator[Row]:
+    """The rows in one item of an array."""
+    if isinstance(found, dict) and depth:
+        inner = next((value for key, value in found.items() if key.lower() in CONTAINERS), None)
+        if isinstance(inner, list):
+            for number, item in enumerate(inner, 1):
+                yield from _read_found(item, reading, f"{place}, {number}", depth - 1)
             return
-    if (row := read_row(found)) is not None:
-        yield row
+        if isinstance(inner, dict):
+            yield from _read_found(inner, reading, place, depth - 1)
+            return
+    if isinstance(found, dict) and (row := read_row(found)) is not None:
+        yield _make(row, reading, place)
     else:
-        remarks.skip("not a row of Microsoft's lists", place)
+        reading.remarks.skip(_NO_ROW, place)
 
 
-def read_row(found: dict[str, Any]) -> Row | None:
+def _make(row: Row, reading: Reading, place: str) -> Row:
+    """The row; where it has no date, a failure is one of the time at which the file was saved.
+
+    The lists show the last seven days. So a failure is dated a few days too late at most, and counts as long as any
+    other. A good row without a date shows nothing.
+    """
+    if (row.day if isinstance(row, Adoption) else row.at) is not None:
+        return row
+    if isinstance(row, Adoption):
+        fails = row.mfa_requests < row.requests
+        day = datetime.fromtimestamp(reading.saved, UTC).date().isoformat()
+        dated: Row = row._replace(day=day)
+    else:
+        fails = isinstance(row, Principal) or row.mfa_compliant is False
+        dated = row._replace(at=reading.saved)
+    if not fails:
+        reading.remarks.note("no date that can be read", place)
+        return row
+    reading.remarks.note("no date that can be read: dated by when the file was saved", place)
+    return dated
+
+
+def read_row(found: Mapping[str, Any]) -> Row | None:
     """The row that an object of one of the lists is, by its columns; None where it is none of them."""
     columns = {key.lower(): value for key, value in found.items()}
-    if "totalrequestcount" in columns and (application := _text(columns.get("applicationid"))):
+    if (application := _text(columns.get("applicationid"))) and _is_row(
+        columns, "totalrequestcount", "mfacompliantrequestcount", _ADOPTION
+    ):
         date = _date(columns.get("logindate"))
         total = _count(columns["totalrequestcount"])
         return Adoption(
@@ -141,7 +181,7 @@ def read_row(found: dict[str, Any]) -> Row | None:
             mfa_requests=min(_count(columns.get("mfacompliantrequestcount")), total),
             requests=total,
         )
-    if "requestid" in columns and ("mfacompliant" in columns or "operationname" in columns):
+    if _is_row(columns, "requestid", "mfacompliant", _REQUEST):
         date = _date(columns.get("requestdatetime"))
         return PartnerRequest(
             at=date[0] if date else None,
@@ -154,9 +194,8 @@ def read_row(found: dict[str, Any]) -> Row | None:
             application_id=_lower(columns.get("applicationid")),
             mfa_compliant=_truth(columns.get("mfacompliant")),
         )
-    last_seen = next((columns[name] for name in _LAST_SEEN if name in columns), None)
-    if last_seen is not None and ("upn" in columns or "objectid" in columns):
-        date = _date(last_seen)
+    if any(name in columns for name in _LAST_SEEN) and ("upn" in columns or "objectid" in columns):
+        date = _date(next(columns[name] for name in _LAST_SEEN if name in columns))
         return Principal(
             at=date[0] if date else None,
             object_id=_lower(columns.get("objectid")),
@@ -164,6 +203,10 @@ def read_row(found: dict[str, Any]) -> Row | None:
             upn=_text(columns.get("upn")),
         )
     return None
+
+
+def _is_row(columns: Mapping[str, Any], needed: str, telling: str, documented: frozenset[str]) -> bool:
+    return needed in columns and (telling in columns or len(documented & columns.keys()) >= _ENOUGH)
 
 
 def _text(value: Any) -> str | None:
@@ -209,12 +252,3 @@ def _date(value: Any) -> tuple[float, str] | None:
         return found.timestamp(), found.date().isoformat()
     except (OverflowError, ValueError):
         return None
-
-
-def looks_like_row(found: Any) -> bool:
-    """Whether a JSON value is a row, or a page or an array of rows, of one of Microsoft's lists."""
-    if isinstance(found, list):
-        return not found or looks_like_row(found[0])
-    if not isinstance(found, dict):
-        return False
-    return read_row(found) is not None or any(key.lower() in CONTAINERS for key in found)

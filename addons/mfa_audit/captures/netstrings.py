@@ -17,11 +17,16 @@ BYTES, TEXT, INTEGER, FLOAT, TRUTH, NULL, LIST, DICT = b",;#^!~]}"
 
 # mitmproxy's own limit for a length.
 LENGTH_DIGITS: Final = 12
-# Where a flow may begin after a damaged stretch: a length, and one of the keys that a flow's dictionary has.
+# Where a flow may begin after a damaged stretch: a length, and one of the keys that a flow's dictionary has. A flow
+# that was changed in mitmproxy holds another one, its backup, which is no call of its own.
 _RESTART: Final = re.compile(
-    rb"(?<!\d)(\d{3,24}):(?=\d{1,2}:(?:version|type|id|error|client_conn|server_conn|intercepted|is_replay|marked"
-    rb"|metadata|comment|timestamp_created|backup|request|response|websocket|mode)[;,])"
+    rb"(?<!6:backup[;,])(?<!\d)(\d{3,24}):(?=\d{1,2}:(?:version|type|id|error|client_conn|server_conn|intercepted"
+    rb"|is_replay|marked|metadata|comment|timestamp_created|backup|request|response|websocket|mode)[;,])"
 )
+
+# Bytes in which the beginning of a flow can be told, and those before it that are looked at.
+_BEGINNING: Final = 64
+_LOOKBACK: Final = 16
 
 # `4:type;4:http;`: key and length of value; `28:4:name,16:the value of it.,]`: a pair of bytes up to its value.
 _ITEM: Final = re.compile(rb"(\d{1,12}):([a-z0-9_]{1,40});(\d{1,12}):")
@@ -166,7 +171,7 @@ class _Search:
         """Go to the next flow after the damaged position; False where there is none, the loss noted."""
         tape, stream = self._tape, self._tape.stream
         if not tape.rewindable:
-            self._remarks.note("cut off or damaged: the rest of the file could not be read")
+            self._remarks.cut_off("the rest of the file could not be read")
             return False
         # A stretch costs as much as a hundred places where a flow might have begun.
         self._patience -= 100
@@ -175,7 +180,7 @@ class _Search:
         window = b""
         while self._patience > 0 and (chunk := stream.read(BUFFER)):
             window += chunk
-            for match in _RESTART.finditer(window):
+            for match in _RESTART.finditer(window, _LOOKBACK if position > damaged + 1 else 0):
                 self._patience -= 1
                 start = self._find_start(position + match.start(), match[1])
                 if start is not None:
@@ -186,13 +191,11 @@ class _Search:
                     return True
                 if self._patience <= 0:
                     break
-            kept = window[-64:]
+            kept = window[-_LOOKBACK - _BEGINNING :]
             position += len(window) - len(kept)
             window = kept
         lost = (tape.size or 0) - damaged
-        self._remarks.note(
-            "cut off or damaged: the end of the file is no whole flow", f"the last {lost:,} bytes"
-        )
+        self._remarks.cut_off("the end of the file is no whole flow", f"the last {lost:,} bytes")
         return False
 
     def _find_start(self, position: int, digits: bytes) -> int | None:

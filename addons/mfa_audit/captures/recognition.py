@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import codecs
-import io
 import time
 from collections.abc import Callable, Collection, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
 
-from mfa_audit.captures import flows, har, microsoft_lists, saz, sign_ins
+from mfa_audit.captures import flows, foreign, har, microsoft_lists, saz, sign_ins
 from mfa_audit.captures.archives import Archive, DamagedError, Password
 from mfa_audit.captures.entries import Reading
-from mfa_audit.captures.json_texts import BrokenError, CutOffError, JsonText
+from mfa_audit.captures.json_shapes import Beginning, Shape
+from mfa_audit.captures.json_texts import CutOffError, JsonText
 from mfa_audit.captures.microsoft_lists import Row
 from mfa_audit.captures.remarks import Remarks
 from mfa_audit.captures.sign_ins import SignIn
@@ -42,27 +42,43 @@ class NotACaptureError(AuditError):
     """A file that is none of the formats: an error where it was named, one to list where it was only met."""
 
 
-# What each producer does that leaves a capture without tokens, and how to have them. The first that is part
-# of the producer's name, in lower case, counts. Chrome and Edge both call themselves WebInspector.
+# Per producer, by a part of its name in lower case: whether it leaves tokens out by itself, and how to have them.
+# Chrome and Edge both call themselves WebInspector.
 _REMEDIES: Final = (
     (
         "webinspector",
-        'Chrome and Edge leave tokens out of "Export HAR": use "Export HAR (with sensitive data)", which '
-        "DevTools' "
-        'settings under Preferences, Network, "Allow to generate HAR with sensitive data" bring.',
+        True,
+        'Chrome and Edge leave tokens out of "Export HAR": use "Export HAR (with sensitive data)". It appears after '
+        'you turn on "Allow to generate HAR with sensitive data" in DevTools\' settings, Preferences, Network.',
     ),
-    ("firefox", 'In Firefox\'s Network panel choose "Save All As HAR" again, and hand the file on as it is.'),
-    ("webkit", "In Safari's Network tab export the HAR again, and hand the file on as it is."),
-    ("fiddler", "In Fiddler save all sessions again, as SAZ and without the sanitizing option."),
-    ("charles", "In Charles export the session again, without a rewrite rule that removes Authorization."),
-    ("proxyman", "In Proxyman export the HAR again, without a script that removes Authorization."),
-    ("http toolkit", "In HTTP Toolkit export the HAR again, and hand the file on as it is."),
-    ("insomnia", "In Insomnia export a HAR of requests that were sent with their Authorization."),
-    ("playwright", "Record again with recordHar, and hand the file on as it is."),
-    ("webpagetest", "WebPageTest runs elsewhere and has no tokens of yours: record the tool itself."),
-    ("mitmproxy", "Save the flows again with `mitmdump -w`, without an addon that removes Authorization."),
+    ("webpagetest", True, "WebPageTest runs elsewhere and has no tokens of yours: record the tool itself."),
+    ("playwright", False, "Record again with recordHar, and hand the file on as it is."),
+    (
+        "mitmproxy",
+        False,
+        "Save the flows again with `mitmdump -w`, without an addon that removes Authorization.",
+    ),
+    ("fiddler", False, "In Fiddler save all sessions again, as SAZ and without the sanitizing option."),
+    (
+        "charles",
+        False,
+        "In Charles export the session again, without a rewrite rule that removes Authorization.",
+    ),
+    ("proxyman", False, "In Proxyman export the HAR again, without a script that removes Authorization."),
+    ("http toolkit", False, "In HTTP Toolkit export the HAR again, and hand the file on as it is."),
+    ("insomnia", False, "In Insomnia export a HAR of requests that were sent with their Authorization."),
+    (
+        "firefox",
+        False,
+        'In Firefox\'s Network panel choose "Save All As HAR" again, and hand the file on as it is.',
+    ),
+    ("webkit", False, "In Safari's Network tab export the HAR again, and hand the file on as it is."),
 )
 _REMEDY: Final = "Ask for the capture again with its Authorization headers, not passed through a sanitizer."
+_CAUSE_UNKNOWN: Final = (
+    "Either the programs sent no Authorization header, or something removed it before the file was saved. If they "
+    "sign in, capture them again with that header."
+)
 
 
 class Capture:
@@ -82,7 +98,7 @@ class Capture:
         self._hars: list[har.Har] = []
         self.name = self._tape.name
         self.remarks = Remarks()
-        self._reading = Reading(self.remarks, time.time() if now is None else now, further)
+        self._reading = Reading(self.remarks, time.time() if now is None else now, further, self._tape.saved)
         self.exchanges: Iterator[Exchange] = iter(())
         self.rows: Iterator[Row] = iter(())
         self.sign_ins: Iterator[SignIn] = iter(())
@@ -130,10 +146,24 @@ class Capture:
         """The SHA-256 of the capture in hex; call it after the iteration."""
         return self._tape.sha256()
 
-    def remedy(self) -> str:
-        """How to have a capture with tokens from this producer: one or two sentences."""
-        producer = (self.producer or "").lower()
-        return next((remedy for name, remedy in _REMEDIES if name in producer), _REMEDY)
+    def remedy(self, *, marked: bool) -> str:
+        """What to do about a capture without tokens: one or two sentences.
+
+        `marked`: marks stand where the tokens were, so somebody took them out. Without that only a producer which
+        leaves them out by itself is blamed.
+        """
+        creator = next((one.creator for one in self._hars if one.creator), None)
+        for program in (creator or "", self.producer or ""):
+            for name, leaves_out, remedy in _REMEDIES:
+                if name in program.lower():
+                    return remedy if marked or leaves_out else _CAUSE_UNKNOWN
+        return _REMEDY if marked else _CAUSE_UNKNOWN
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the request of some entry was understood, or nothing was lost; ask after the iteration."""
+        lost = self.remarks.is_cut_off or self.remarks.skipped.total()
+        return self._reading.understood > 0 or not lost
 
     def _recognise(self, password: Password) -> Format:
         tape = self._tape
@@ -151,20 +181,18 @@ class Capture:
         if sign_ins.looks_like_heading(_first_line(start)):
             self.sign_ins = sign_ins.read_csv(_lines(tape.stream.read), self.remarks)
             return Format.SIGN_INS
-        kind = _recognise_json(start)
-        if kind is None:
-            raise NotACaptureError(
-                f"{line(tape.name)} is none of the captures that can be read: mitmproxy flows, HAR, "
-                "Fiddler SAZ, or one of Microsoft's lists as JSON."
-            )
-        text = JsonText(tape.stream.read)
-        if kind == Format.HAR:
-            self.exchanges = self._read_har(text)
-        elif kind == Format.SIGN_INS:
-            self.sign_ins = sign_ins.read_json(text, self.remarks)
-        else:
-            self.rows = microsoft_lists.read(text, self.remarks)
-        return kind
+        beginning = Beginning(start)
+        if beginning.shape is Shape.HAR:
+            self.exchanges = self._read_har(JsonText(tape.stream.read))
+            return Format.HAR
+        if beginning.shape is Shape.ROWS:
+            self.rows = microsoft_lists.read(JsonText(tape.stream.read), self._reading)
+            return Format.MICROSOFT
+        if beginning.shape is Shape.SIGN_INS:
+            self.sign_ins = sign_ins.read_json(JsonText(tape.stream.read), self.remarks)
+            return Format.SIGN_INS
+        what = foreign.describe(start, beginning.outer, beginning.inner)
+        raise NotACaptureError(f"{line(tape.name)} is {what}.")
 
     def _open_zip(self, password: Password) -> Format:
         archive = self._archive = Archive(self._tape, self.remarks, password)
@@ -173,9 +201,7 @@ class Capture:
             return Format.SAZ
         hars = [name for name in archive.names if name.lower().endswith(".har")]
         if not hars:
-            raise NotACaptureError(
-                f"{line(self.name)} is a zip with neither Fiddler's sessions nor a HAR in it."
-            )
+            raise NotACaptureError(f"{line(self.name)} is {foreign.describe_zip(archive.names)}.")
         self.exchanges = self._read_zipped(archive, hars)
         return Format.HAR
 
@@ -202,16 +228,12 @@ class Capture:
     def _read_har(
         self, text: JsonText, attachments: har.Attachments = lambda name: None
     ) -> Iterator[Exchange]:
+        found = har.Har(text, self._reading, attachments)
+        self._hars.append(found)
         try:
-            for key in text.keys():  # noqa: SIM118  (not a dictionary)
-                if key == "log":
-                    found = har.Har(text, self._reading, attachments)
-                    self._hars.append(found)
-                    yield from found
-                else:
-                    text.skip()
+            yield from found
         except CutOffError:
-            self.remarks.note("cut off or damaged: the rest of the file could not be read")
+            self.remarks.cut_off("the rest of the file could not be read")
 
 
 def read(
@@ -227,45 +249,6 @@ def read(
     Raises AuditError where the file cannot be opened, NotACaptureError where it is no capture.
     """
     return Capture(path, password, further, now)
-
-
-def _recognise_json(start: bytes) -> Format | None:
-    """What a JSON text is, by its beginning; None for any other text."""
-    text = JsonText(io.BytesIO(start).read)
-    keys: dict[str, object] = {}
-    try:
-        if text.peek() == "[":
-            return _recognise_array(text)
-        if text.peek() != "{":
-            return None
-        for key in text.keys():  # noqa: SIM118  (not a dictionary)
-            if key == "log" and text.peek() == "{":
-                return Format.HAR
-            if key.lower() in ("value", "items", "records") and text.peek() == "[":
-                return _recognise_array(text)
-            try:
-                keys[key] = text.value()
-            except BrokenError:
-                continue
-    except CutOffError:
-        return None
-    return _recognise_row(keys)
-
-
-def _recognise_row(found: object) -> Format | None:
-    if sign_ins.looks_like_row(found):
-        return Format.SIGN_INS
-    return Format.MICROSOFT if microsoft_lists.looks_like_row(found) else None
-
-
-def _recognise_array(text: JsonText) -> Format | None:
-    """Microsoft's list where the first item is a row or a page of it; an empty list: nobody called."""
-    for _ in text.items():
-        try:
-            return _recognise_row(text.value())
-        except BrokenError:
-            return None
-    return Format.MICROSOFT
 
 
 def _encoding(start: bytes) -> str:

@@ -26,6 +26,7 @@ _MEMBER: Final = re.compile(r"(?:.*[/\\])?raw[/\\](?P<session>\d{1,12})_(?P<part
 _PARTS: Final = "csm"
 _REQUEST_LINE: Final = re.compile(rb"([^\s]+)[ \t]+([^\s]+)(?:[ \t]+HTTP/[\d.]+)?\s*\Z")
 _STATUS_LINE: Final = re.compile(rb"HTTP/[\d.]+[ \t]+(\d{3})(?:[ \t]+(.*))?\Z")
+_END_OF_HEAD: Final = re.compile(rb"\r?\n\r?\n")
 # Fiddler writes this where a time is not known (.NET's DateTime.MinValue).
 _NEVER: Final = "0001-01-01"
 
@@ -113,7 +114,11 @@ def _read_answer(archive: Archive, name: str) -> Answer:
         if match is None:
             return Answer()
         status = int(match[1])
-        body = (rest + file.read(bodies.BODY_LIMIT))[: 2 * bodies.BODY_LIMIT] if status == 401 else None
+        body = (
+            (rest + file.read(bodies.BODY_LIMIT))[: 2 * bodies.BODY_LIMIT]
+            if status in bodies.REFUSING
+            else None
+        )
     return Answer(
         status, entries.decode_text(match[2] or b""), fields, _dechunk(body, fields) if body else None
     )
@@ -128,16 +133,17 @@ def _dechunk(body: bytes, fields: entries.Fields) -> bytes:
 
 def _read_head(file: IO[bytes]) -> tuple[bytes, list[tuple[str, str]], bytes]:
     """First line, header fields, and what was read of the body; raises DamagedError for an endless head."""
-    data = b""
-    while b"\r\n\r\n" not in data and b"\n\n" not in data:
-        more = file.read(8192 if not data else 65536)
+    data = bytearray()
+    end = None
+    while end is None and (more := file.read(65536 if data else 8192)):
+        # Only what is new is searched, and the three bytes before it, in which the end may have begun.
+        searched = max(len(data) - 3, 0)
         data += more
-        if not more:
-            break
-        if len(data) > HEAD:
+        end = _END_OF_HEAD.search(data, searched)
+        if end is None and len(data) > HEAD:
             raise DamagedError("a head of more than 1 MiB")
-    head, _, rest = data.partition(b"\r\n\r\n" if b"\r\n\r\n" in data else b"\n\n")
-    lines = head.lstrip(b"\xef\xbb\xbf\r\n").splitlines()
+    head, rest = (data[: end.start()], bytes(data[end.end() :])) if end else (data, b"")
+    lines = bytes(head).lstrip(b"\xef\xbb\xbf\r\n").splitlines()
     if len(lines) > entries.HEADER_FIELDS:
         raise entries.TooManyFieldsError
     fields: list[tuple[str, str]] = []

@@ -127,16 +127,16 @@ def column(name: str) -> str:
 _column = lru_cache(maxsize=1024)(column)
 
 
-def looks_like_row(found: object) -> bool:
+def looks_like_row(found: object, depth: int = 0) -> bool:
     """Whether a JSON object is a row of a sign-in log, a page of them, or holds one under `properties`."""
-    if not isinstance(found, dict):
+    if not isinstance(found, dict) or depth > _DEEPEST:
         return False
     names = {column(str(name)) for name in found}
     rows = next((found[name] for name in found if name.lower() in _CONTAINERS), None)
     if isinstance(rows, list) and rows:
-        return looks_like_row(rows[0])
+        return looks_like_row(rows[0], depth + 1)
     if "properties" in names and isinstance(found.get("properties"), dict):
-        return looks_like_row(found["properties"])
+        return looks_like_row(found["properties"], depth + 1)
     return _has_columns(names)
 
 
@@ -181,7 +181,7 @@ def read_json(text: JsonText, remarks: Remarks) -> Iterator[SignIn]:
                 yield from _read_array(text, remarks, counting)
             text.take(",")
     except CutOffError:
-        remarks.note("cut off or damaged: the rest of the file could not be read")
+        remarks.cut_off("the rest of the file could not be read")
 
 
 class _Object:
@@ -205,13 +205,15 @@ class _Object:
             yield from _read_values(row, self._remarks, self._counting)
 
 
-def _read_array(text: JsonText, remarks: Remarks, counting: Iterator[int]) -> Iterator[SignIn]:
+def _read_array(
+    text: JsonText, remarks: Remarks, counting: Iterator[int], depth: int = 0
+) -> Iterator[SignIn]:
     if text.peek() != "[":
         _value(text, remarks)
         raise CutOffError
     for _ in text.items():
-        if text.peek() == "[":
-            yield from _read_array(text, remarks, counting)
+        if text.peek() == "[" and depth < _DEEPEST:
+            yield from _read_array(text, remarks, counting, depth + 1)
         else:
             yield from _read_values(_value(text, remarks), remarks, counting)
 

@@ -102,19 +102,21 @@ class _Hashing(threading.Thread):
 class Tape:
     """A capture's bytes. `path` None is standard input.
 
-    `rewindable` says whether `stream` can be read again from another place. Raises AuditError where the file
-    cannot be opened.
+    `rewindable` says whether `stream` can be read again from another place, `saved` when the file was written, in
+    seconds since 1970 (None for a pipe). Raises AuditError where the file cannot be opened.
     """
 
     def __init__(self, path: Path | None) -> None:
         self.name = "standard input" if path is None else path.name
         self.size: int | None = None
+        self.saved: float | None = None
         file = sys.stdin.buffer if path is None else _open(path)
         rewindable = file.seekable()
         self._digest = hashlib.sha256()
         self._hashing: _Hashing | None = None
         if rewindable:
             self.size = file.seek(0, io.SEEK_END)
+            self.saved = os.fstat(file.fileno()).st_mtime
             file.seek(0)
             if path is not None:
                 self._hashing = _Hashing(path, self._digest)

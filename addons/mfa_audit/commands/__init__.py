@@ -4,36 +4,42 @@ called.
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import importlib
+import io
 import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import click
 
 from mfa_audit import __version__
 from mfa_audit.errors import AuditError
 from mfa_audit.machine.folders import default_database
+from mfa_audit.printable import line
 
-# Command -> (module here, one line for `mfa-audit --help`). The line stands here so that `--help` loads no
-# command's module: mitmproxy alone takes most of a second.
-COMMANDS: Final[dict[str, tuple[str, str]]] = {
-    "demo": ("demo.command", "Show the whole job, offline, with made-up tokens."),
-    "run": ("run", "Run a command through the recording proxy and judge its calls."),
-    "browse": ("browse", "Record a browser of its own, then report."),
-    "proxy": ("proxy", "Record until Ctrl-C, then report."),
-    "import": ("import_", "Audit captures, and what Microsoft saw."),
-    "fetch": ("fetch", "Ask Microsoft for its lists and sign-in logs."),
-    "report": ("report", "Say which tools call Partner Center without MFA."),
-    "check": ("check", "Say Yes or No for one token."),
-    "backup": ("backup", "Copy the database into one file, also while proxies write."),
-    "env": ("env", "Print the lines that send this terminal through the running proxy."),
-    "trust": ("trust", "Let this computer's programs trust the proxy's authority."),
-    "doctor": ("doctor", "Check what a recording needs, and say what to mend."),
-    "untrust": ("untrust", "Take the proxy's authority out of the trust stores again."),
+# Command -> (group, module here, one line for `mfa-audit --help`). The line stands here so that `--help` loads no
+# command's module.
+COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
+    "run": ("Audit", "run", "Run a command through the recording proxy and judge its calls."),
+    "proxy": ("Audit", "proxy", "Record until Ctrl-C, then report."),
+    "browse": ("Audit", "browse", "Record a browser of its own, then report."),
+    "import": ("Audit", "import_", "Audit captures, and what Microsoft saw."),
+    "fetch": ("Audit", "fetch", "Ask Microsoft for its lists and sign-in logs."),
+    "check": ("Audit", "check", "Say Yes or No for one token."),
+    "env": ("Set up", "env", "Print the lines that send this terminal through the running proxy."),
+    "trust": ("Set up", "trust", "Let this computer's programs trust the proxy's authority."),
+    "untrust": ("Set up", "untrust", "Take the proxy's authority out of the trust stores again."),
+    "doctor": ("Set up", "doctor", "Check what a recording needs, and say what to fix."),
+    "addon": ("Set up", "addon_path", "Print the path of the addon for your own mitmproxy."),
+    "report": ("Look", "report", "Say which tools call Partner Center without MFA."),
+    "backup": ("Look", "backup", "Copy the database into one file, also while proxies write."),
+    "demo": ("Look", "demo.command", "Show the whole job, offline, with made-up tokens."),
+    "help": ("Look", "help", "Explain a command."),
 }
 
 EXIT_FAILED: Final = 2
@@ -52,15 +58,29 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"mfa_audit.commands.{COMMANDS[cmd_name][0]}")
+        module = importlib.import_module(f"mfa_audit.commands.{COMMANDS[cmd_name][1]}")
         command: click.Command = module.command
         if not any(option.name == "version" for option in command.params):
             _version_option(command)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first argument names; the error for an unknown one says which was likely meant."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            close = difflib.get_close_matches(name.lower(), COMMANDS, n=1)
+            likely = f"Did you mean {close[0]!r}?" if close else "`mfa-audit --help` lists the commands."
+            ctx.fail(f"No such command {line(name, 40)!r}. {likely}")
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        for group_ in dict.fromkeys(row[0] for row in COMMANDS.values()):
+            with formatter.section(group_):
+                formatter.write_dl(
+                    [(f"{name:<8}", text) for name, (of, _, text) in COMMANDS.items() if of == group_]
+                )
 
 
 @click.group(
@@ -97,6 +117,7 @@ def main() -> None:
 
     Exit codes: 2 for wrong usage and failures, 130 for an abort; anything else is the command's own.
     """
+    _complete_streams()
     try:
         code = group.main(standalone_mode=False, prog_name="mfa-audit")
     except click.exceptions.Abort:
@@ -108,12 +129,14 @@ def main() -> None:
         error.show()
         code = EXIT_FAILED
     except AuditError as error:
-        click.echo(f"mfa-audit: {error}", err=True)
+        _say_failure(error)
         code = EXIT_FAILED
-    except (BrokenPipeError, SystemExit):  # click turns the former into the latter, with 1, which is our "no"
+    except (BrokenPipeError, SystemExit) as error:  # click turns the former into the latter, with 1, our "no"
+        if isinstance(error, SystemExit) and error.code in (0, None):
+            raise  # a shell has asked for completions and has them
         # The reader of our stdout has gone (`mfa-audit report | head`): nothing to say and no one to say it
         # to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop(sys.stdout)
         code = EXIT_FAILED
     except ImportError as error:
         click.echo(
@@ -122,13 +145,49 @@ def main() -> None:
             err=True,
         )
         code = EXIT_FAILED
+    except OSError as error:
+        # Commands expect what can happen to the files they open; what is left is a full disk behind stdout.
+        where = "the output" if error.filename is None else line(str(error.filename))
+        _say_failure(AuditError(f"{where} cannot be written: {error.strerror or type(error).__name__}."))
+        code = EXIT_FAILED
     except Exception as error:  # a traceback would show locals, and a local may be a token
-        click.echo(
-            f"mfa-audit: unexpected {type(error).__name__}. Nothing recorded is lost. "
-            "Please report it with the command and `mfa-audit --version`.",
-            err=True,
-        )
+        _say_failure(error)
         code = EXIT_FAILED
     # All is said and done: a Ctrl-C while Python ends would only spoil the exit code.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complete_streams() -> None:
+    """Give a process that was started without stdin, stdout or stderr (`>&-`) empty ones, and let them take any text.
+
+    Otherwise the next file that is opened, such as the database, would take the free number and our talk.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        stream = getattr(sys, name)
+        if stream is None:
+            try:
+                os.fstat(number)
+            except OSError:
+                os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            # A path may hold what a console's code page, or any text, cannot.
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop(stream: TextIO) -> None:
+    """Let all that is written to `stream` from now on, at the end of Python too, go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _say_failure(error: Exception) -> None:
+    said = (
+        str(error)
+        if isinstance(error, AuditError)
+        else f"unexpected {type(error).__name__}. Nothing recorded is lost. "
+        "Please report it with the command and `mfa-audit --version`."
+    )
+    # Without a reader of stderr the exit code says it.
+    with contextlib.suppress(OSError):
+        click.echo(f"mfa-audit: {said}", err=True)

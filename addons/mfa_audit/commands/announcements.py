@@ -29,7 +29,7 @@ class Watch:
         """A line for each tool that is new or whose verdict has changed, and for each new blind spot."""
         found = []
         for row in report.tools:
-            key = (row.name, row.app_id, row.program)
+            key = (row.title, row.app_id, row.machine)
             before = self._said.get(key)
             if before is not row.verdict:
                 self._said[key] = row.verdict

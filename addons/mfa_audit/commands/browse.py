@@ -27,7 +27,7 @@ from mfa_audit.machine.authorities import create
 from mfa_audit.machine.browsers import Browser
 from mfa_audit.machine.folders import user_home
 from mfa_audit.proxy.upstream import DEFAULT_HOST
-from mfa_audit.reports.summary import Settings
+from mfa_audit.reports.settings import Settings
 
 if TYPE_CHECKING:
     from mfa_audit.proxy.serving import Proxy, ProxySettings

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -17,10 +18,11 @@ from mfa_audit.errors import AuditError
 from mfa_audit.judging.advice import advise
 from mfa_audit.judging.claims import USER_NAMES
 from mfa_audit.judging.clients import KNOWN_APPS
-from mfa_audit.judging.reasons import REASONS, Advice, Verdict
+from mfa_audit.judging.credentials import name_other
+from mfa_audit.judging.reasons import REASONS, Verdict
 from mfa_audit.judging.token_finder import values_in
 from mfa_audit.judging.tokens import Token, read
-from mfa_audit.judging.verdicts import Answer, Caller, caller, client_proof, text, words
+from mfa_audit.judging.verdicts import Answer, Caller, caller, client_proof, is_for_another, text, words
 from mfa_audit.printable import duration, line, moment, zone
 
 ANSWERS: Final = {
@@ -36,6 +38,12 @@ _HEADLINES: Final = {
     Verdict.NON_COMPLIANT: "NO - this token was obtained without MFA.",
     Verdict.UNDETERMINED: "CANNOT TELL from this token.",
 }
+_OTHER_RESOURCE: Final = (
+    "CANNOT TELL - exempt, since it is an app's own token, but it is not a token for Partner Center."
+)
+_WORST: Final = (Answer.NO, Answer.UNCLEAR, Answer.YES)
+# Bytes that tell a capture.
+_BEGINNING: Final = 256 * 1024
 _COLOURS: Final = {Answer.YES: "green", Answer.NO: "red", Answer.UNCLEAR: "yellow"}
 _CALLERS: Final = {
     Caller.APP: "an app alone, no user",
@@ -58,16 +66,67 @@ def command(token: tuple[str, ...], clipboard: bool, as_json: bool, quiet: bool)
     """Say Yes or No for one access token.
 
     TOKEN may be left out: then it is read from standard input, or asked for without showing it. A pasted
-    "Authorization: Bearer ..." line will do. Exit status: 0 with MFA or app-only, 1 without, 3 cannot tell.
+    "Authorization: Bearer ..." line will do; of several tokens each gets its answer, and the worst one counts. Exit
+    status: 0 with MFA or app-only, 1 without, 3 cannot tell, 2 no access token.
     """
-    found = read(values_in(_take(token, clipboard, quiet)))
-    answer = ANSWERS[found.verdict]
-    advice = advise(found.verdict, [found.reason], [found.claims])
+    checked = _read_all(_take(token, clipboard, quiet))
+    worst = min(checked, key=lambda one: _WORST.index(one.answer))
     if as_json:
-        click.echo(json.dumps(_as_json(found, answer, advice), indent=2))
+        document = worst.as_json()
+        if len(checked) > 1:
+            document["tokens"] = [one.as_json() for one in checked]
+        click.echo(json.dumps(document, indent=2))
     else:
-        _print(found, answer, advice)
-    return exit_code_of(answer)
+        for number, one in enumerate(checked, 1):
+            if len(checked) > 1:
+                _say(("" if number == 1 else "\n") + f"Token {number} of {len(checked)}")
+            one.print()
+        _say(
+            "The token's signature was not checked."
+            if len(checked) == 1
+            else "No token's signature was checked."
+        )
+    return exit_code_of(worst.answer)
+
+
+def _read_all(pasted: bytes) -> list[_Checked]:
+    """Each access token in what was given, once. Raises AuditError where it is something else."""
+    _refuse_captures(pasted)
+    found: dict[str, Token] = {}
+    others = []
+    for value in values_in(pasted):
+        token = read([value])
+        other = name_other(value, token)
+        if other is None:
+            found.setdefault(token.key, token)
+        else:
+            others.append(other)
+    if found:
+        return [_Checked(token) for token in found.values()]
+    if others:
+        raise AuditError(f"This is {others[0]}.")
+    raise AuditError("There was no token. Give it on standard input, with --clipboard, or when asked.")
+
+
+def _refuse_captures(pasted: bytes) -> None:
+    """Raises AuditError for a whole capture or database: its tokens are judged by other commands."""
+    if pasted.startswith(b"SQLite format 3\0"):
+        raise AuditError("This is a database, not a token: `mfa-audit report --db FILE` reports on it.")
+    if pasted.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in (
+        b"{",
+        b"[",
+        *(b"%d" % digit for digit in range(10)),
+        b"P",
+    ):
+        return
+    from mfa_audit.captures import flows
+    from mfa_audit.captures.json_shapes import Beginning, Shape
+
+    is_capture = pasted.startswith(b"PK\x03\x04") or flows.recognise(pasted)
+    if is_capture or Beginning(pasted[:_BEGINNING]).shape is not Shape.OTHER:
+        raise AuditError(
+            "This is a whole capture, not a token: run `mfa-audit import FILE`, then `mfa-audit report`."
+        )
 
 
 def _take(token: tuple[str, ...], clipboard: bool, quiet: bool) -> bytes:
@@ -82,6 +141,10 @@ def _take(token: tuple[str, ...], clipboard: bool, quiet: bool) -> bytes:
                 "audit logs. Better: run `mfa-audit check` and paste it when asked.",
                 err=True,
             )
+        if len(token) == 1 and _is_file(token[0]):
+            raise AuditError(
+                f"{line(token[0])} is a file, not a token: run `mfa-audit check < {line(token[0])}`."
+            )
         pasted = " ".join(token).encode("utf-8", "surrogateescape")
     elif clipboard:
         pasted = token_input.read_clipboard()
@@ -89,36 +152,58 @@ def _take(token: tuple[str, ...], clipboard: bool, quiet: bool) -> bytes:
         pasted = token_input.ask("Paste the access token (it is not shown), then Enter: ")
     else:
         pasted = token_input.read_stdin()
-    if not values_in(pasted):
-        raise AuditError("There was no token. Give it on standard input, with --clipboard, or when asked.")
     return pasted
 
 
-def _as_json(token: Token, answer: Answer, advice: Advice | None) -> dict[str, Any]:
-    return {
-        "schema_version": 1,
-        "answer": str(answer),
-        "verdict": str(token.verdict),
-        "reasons": [token.reason],
-        "claims": dict(token.claims),
-        "advice": None if advice is None else advice.text,
-    }
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # too long for a name, as most tokens are
+        return False
 
 
-def _print(token: Token, answer: Answer, advice: Advice | None) -> None:
-    now = datetime.now(UTC)
-    _say(_HEADLINES[token.verdict], fg=_COLOURS[answer], bold=True)
-    _say(f"Why     {why(token)}")
-    for label, told in details(token, now):
-        _say(f"{label:<8}{told}")
-    if advice is not None:
+class _Checked:
+    """One token and the answer to it.
+
+    An app's own token for something else is exempt, but a YES would be taken for one about Partner Center.
+    """
+
+    def __init__(self, token: Token) -> None:
+        self._token = token
+        self._elsewhere = token.verdict is Verdict.EXEMPT and is_for_another(token.claims)
+        self.answer = Answer.UNCLEAR if self._elsewhere else ANSWERS[token.verdict]
+        self._reasons = [token.reason, *(["wrong-audience"] if self._elsewhere else [])]
+        self._advice = (
+            REASONS["wrong-audience"].advice
+            if self._elsewhere
+            else advise(token.verdict, [token.reason], [token.claims])
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--json` prints of it."""
+        return {
+            "schema_version": 1,
+            "answer": str(self.answer),
+            "verdict": str(self._token.verdict),
+            "reasons": self._reasons,
+            "claims": dict(self._token.claims),
+            "advice": None if self._advice is None else self._advice.text,
+        }
+
+    def print(self) -> None:
+        """The answer, why, and what to do, for people."""
+        headline = _OTHER_RESOURCE if self._elsewhere else _HEADLINES[self._token.verdict]
+        _say(headline, fg=_COLOURS[self.answer], bold=True)
+        _say(f"Why     {why(self._token)}")
+        for label, told in details(self._token, datetime.now(UTC)):
+            _say(f"{label:<8}{told}")
+        if self._advice is not None:
+            _say("")
+            _say(f"Likely  {self._advice.cause}.")
+            _say(f"Fix     {self._advice.fix}.")
+            _say(f"        {self._advice.link}")
         _say("")
-        _say(f"Likely  {advice.cause}.")
-        _say(f"Fix     {advice.fix}.")
-        _say(f"        {advice.link}")
-    _say("")
-    _say("This proves one token, not the tool: its other runs may use other tokens.")
-    _say("The token's signature was not checked.")
+        _say("This proves one token, not the tool: its other runs may use other tokens.")
 
 
 def why(token: Token) -> str:

@@ -18,7 +18,7 @@ from mfa_audit.errors import AuditError
 from mfa_audit.machine import proxies
 from mfa_audit.reports.databases import report_on_recording
 from mfa_audit.reports.model import Report
-from mfa_audit.reports.summary import Settings
+from mfa_audit.reports.settings import Settings
 
 if TYPE_CHECKING:
     from mfa_audit.proxy.live_report import LatestReport

@@ -24,7 +24,7 @@ from mfa_audit.doctor import (
 )
 from mfa_audit.doctor.probe import Probe, Step, probe
 from mfa_audit.errors import AuditError
-from mfa_audit.exchanges.exchange import API_HOSTS, is_api_host
+from mfa_audit.exchanges.exchange import API_HOSTS, check_hosts, is_api_host
 from mfa_audit.machine import proxies
 from mfa_audit.machine.folders import authority_folder, user_home
 from mfa_audit.printable import line
@@ -76,7 +76,7 @@ def command(
         listen=read_listen(listen),
         authority_folder=authority_folder(),
         proxies=tuple(proxies.find_all()),
-        hosts=(*API_HOSTS, *hosts),
+        hosts=(*API_HOSTS, *check_hosts(hosts)),
         home=user_home(),
     )
     findings = [_run(check, around) for check in CHECKS]

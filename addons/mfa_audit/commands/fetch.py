@@ -18,6 +18,7 @@ from typing import Final
 import click
 
 from mfa_audit.captures import microsoft_api, microsoft_lists, sign_ins
+from mfa_audit.captures.entries import Reading
 from mfa_audit.captures.importer import Imported, import_rows, import_sign_ins
 from mfa_audit.captures.json_texts import JsonText
 from mfa_audit.captures.microsoft_api import GRAPH, PARTNER_CENTER, Api, Service
@@ -182,11 +183,12 @@ def _fetch_lists(api: Api, importer: Importer, people: People) -> Iterator[tuple
         started = time.time()
         before = importer.fetched_until(name)
         done = Imported(name, Format.MICROSOFT, Remarks())
+        reading = Reading(done.remarks, started)
         oldest: list[float] = []
 
-        def rows(name: str = name, done: Imported = done, oldest: list[float] = oldest) -> Iterator[Row]:
+        def rows(name: str = name, reading: Reading = reading, oldest: list[float] = oldest) -> Iterator[Row]:
             for page in api.pages(microsoft_api.list_path(name)):
-                for row in microsoft_lists.read(JsonText(io.BytesIO(page).read), done.remarks):
+                for row in microsoft_lists.read(JsonText(io.BytesIO(page).read), reading):
                     if isinstance(row, PartnerRequest) and row.at is not None:
                         oldest.append(row.at)
                     yield row

@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from mfa_audit.captures import recognition
-from mfa_audit.captures.importer import import_capture
+from mfa_audit.captures.importer import describe_failure, import_capture
 from mfa_audit.captures.recognition import Capture, NotACaptureError
 from mfa_audit.commands import EXIT_FAILED, database_option, quiet_option
 from mfa_audit.commands.import_summary import describe
@@ -22,9 +22,20 @@ from mfa_audit.judging.people import Mode, People
 from mfa_audit.machine.people_key import people_for
 from mfa_audit.printable import line
 from mfa_audit.store.imports import Importer
+from mfa_audit.store.sessions import UNKNOWN_ACCOUNT
 
 _STDIN: Final = "-"
 _FOREIGN_NAMED: Final = 5
+
+
+def _clean_name(_context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """The name without what would act on a screen. Raises BadParameter for an empty or a very long one."""
+    if value is None:
+        return None
+    name = line(value.strip(), 256)
+    if not name or len(name) > 255:
+        raise click.BadParameter(f"--{parameter.name} needs a name of 1 to 255 characters.")
+    return name
 
 
 @click.command(epilog="Example: mfa-audit import browser.har fiddler.saz; mfa-audit report")
@@ -45,6 +56,12 @@ _FOREIGN_NAMED: Final = 5
     show_default=True,
     help="Store users by name, under a pseudonym, or not at all.",
 )
+@click.option(
+    "--machine", metavar="NAME", callback=_clean_name, help="The machine that the captures were made on."
+)
+@click.option(
+    "--account", metavar="NAME", callback=_clean_name, help="The account that they were made under."
+)
 @quiet_option
 def command(
     files: tuple[str, ...],
@@ -54,33 +71,53 @@ def command(
     password_file: Path | None,
     hosts: tuple[str, ...],
     users: str,
+    machine: str | None,
+    account: str | None,
     quiet: bool,
 ) -> int:
     """Audit captures: mitmproxy flow files, HAR, Fiddler SAZ, and Microsoft's own lists as JSON.
 
     The content tells what a file is. `-` reads standard input. Importing a file again, also one that has grown,
-    adds only what is new. The answer is the report's: run `mfa-audit report` afterwards.
+    adds only what is new. Name the --machine of captures that were made elsewhere: its tools are rows of their own. The
+    answer is the report's: run `mfa-audit report` afterwards.
 
     Exit codes: 0 read what could be read, 2 a named file could not be read at all, or wrong usage.
     """
+    if machine is not None and account is None:
+        account = UNKNOWN_ACCOUNT  # ours is none of that machine's
     people = people_for(Mode(users))
     password = _Password(ask, password_file)
     failed = False
     foreign: list[str] = []
-    with Importer(database) as importer:
+    further = check_hosts(hosts)
+    with contextlib.ExitStack() as stack:
+        importer: Importer | None = None
         for path, named in _find_files(files, recursive, database):
             try:
-                with recognition.read(path, password, check_hosts(hosts)) as capture:
-                    failed |= not _import(capture, importer, people, quiet) and named
+                capture = recognition.read(path, password, further)
             except NotACaptureError as error:
                 if named:
                     _complain(error)
                     failed = True
                 else:
                     foreign.append(line(str(path), 120))
+                continue
             except AuditError as error:
                 _complain(error)
                 failed |= named
+                continue
+            except ImportError:
+                raise  # a package is missing: no file's fault
+            except Exception as error:
+                _complain(
+                    AuditError(f"{line(str(path or 'standard input'), 120)}: {describe_failure(error)}")
+                )
+                failed |= named
+                continue
+            with capture:
+                # No database is made for files of which none can be read.
+                importer = importer or stack.enter_context(Importer(database, machine, account))
+                failed |= not _import(capture, importer, people, quiet) and named
     if foreign:
         shown = ", ".join(foreign[:_FOREIGN_NAMED])
         more = f" and {len(foreign) - _FOREIGN_NAMED:,} more" if len(foreign) > _FOREIGN_NAMED else ""
@@ -94,10 +131,12 @@ def _import(capture: Capture, importer: Importer, people: People, quiet: bool) -
         done = import_capture(capture, importer, people, advance)
     for sentence in describe(done):
         say(sentence, quiet=quiet)
-    if done.trouble is None:
-        return True
-    _complain(AuditError(f"{line(done.name)}: {done.trouble}"))
-    return bool(done.calls or done.rows)
+    if done.trouble is not None:
+        _complain(AuditError(f"{line(done.name)}: {done.trouble}"))
+        return bool(done.calls or done.rows)
+    if not done.usable:
+        _complain(AuditError(f"{line(done.name)}: nothing in it could be used. The lines above say why."))
+    return done.usable
 
 
 def _complain(error: AuditError) -> None:

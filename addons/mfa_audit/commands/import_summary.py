@@ -18,7 +18,13 @@ def describe(done: Imported, now: float | None = None) -> Iterator[str]:
     producer = f" of {line(done.producer, 60)}" if done.producer and done.format == Format.HAR else ""
     yield f"{line(done.name)} ({done.format}{producer}): {_held(done)}"
     if done.remedy:
-        yield f"  Not one readable token in it, so it proves nothing: {done.remedy}"
+        yield f"  Not one readable token in it, so it proves nothing. {done.remedy}"
+    if done.not_filled_in:
+        carried = "carries" if done.not_filled_in == 1 else "carry"
+        yield (
+            f"  {count(done.not_filled_in, 'call')} {carried} the name of a variable instead of a token: the script "
+            "did not fill it in, or its sign-in failed."
+        )
     if done.valid_until is not None:
         until = moment(
             datetime.fromtimestamp(done.valid_until, UTC),

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from mfa_audit.errors import AuditError
+from mfa_audit.formats import FORMATS
 from mfa_audit.judging.clients import Names, parse_names
 from mfa_audit.judging.people import Mode
 from mfa_audit.machine.people_key import people_for
-from mfa_audit.reports.summary import Settings
-
-# Reports that travel: into a ticket, a pull request, a pipeline's test results.
-_TRAVELLING = ("markdown", "junit")
+from mfa_audit.reports.settings import Settings
 
 names_option = click.option(
     "--names",
@@ -23,17 +22,31 @@ names_option = click.option(
 strict_option = click.option(
     "--strict", is_flag=True, help="Any call without MFA in the period counts, also of a tool mended since."
 )
+retired_option = click.option(
+    "--retired",
+    multiple=True,
+    metavar="NAME",
+    help="A program, tool or app id that will not run again, though it failed when last seen. Repeatable.",
+)
 users_option = click.option(
     "--users",
     type=click.Choice([mode.value for mode in Mode]),
-    help="Show users by name, under a pseudonym, or not at all. Default: name; pseudonym for markdown and junit.",
+    help="Show users by name, under a pseudonym, or not at all. Default: name; pseudonym for "
+    f"{' and '.join(name for name, row in FORMATS.items() if row.travels)}.",
 )
 
 
-def read_settings(names: Path | None, users: str | None, strict: bool, format_: str = "table") -> Settings:
+def read_settings(
+    names: Path | None, users: str | None, strict: bool, format_: str = "table", retired: Sequence[str] = ()
+) -> Settings:
     """The settings that these options ask for. Raises AuditError."""
-    mode = Mode(users) if users else Mode.PSEUDONYM if format_ in _TRAVELLING else Mode.NAME
-    return Settings(names=read_names(names), people=people_for(mode), strict=strict)
+    mode = Mode(users) if users else Mode.PSEUDONYM if FORMATS[format_].travels else Mode.NAME
+    return Settings(
+        names=read_names(names),
+        people=people_for(mode),
+        strict=strict,
+        retired=frozenset(name.strip().lower() for name in retired),
+    )
 
 
 def read_names(path: Path | None) -> Names | None:

@@ -17,8 +17,9 @@ from mfa_audit.commands.judging_options import names_option, read_settings, stri
 from mfa_audit.exchanges.exchange import check_hosts
 from mfa_audit.machine import proxies
 from mfa_audit.machine.authorities import Authority
+from mfa_audit.proxy.mitmproxy_options import check_names
 from mfa_audit.proxy.upstream import Route, Upstream, from_settings, parse
-from mfa_audit.reports.summary import Settings
+from mfa_audit.reports.settings import Settings
 
 if TYPE_CHECKING:
     from mfa_audit.proxy.serving import ProxySettings
@@ -31,7 +32,9 @@ def _as_click(option: RecorderOption) -> Decorator:
     flag, _, argument = (option.flag or "").partition(" ")
     name, help_ = option.mitmproxy_name, option.help
     if option.type is bool:
-        return click.option(flag, name, is_flag=True, help=help_)
+        return click.option(
+            flag, name, is_flag=True, flag_value=not option.default, default=option.default, help=help_
+        )
     if option.choices:
         return click.option(
             flag,
@@ -137,6 +140,7 @@ def recording_options(function: Callable[..., Any]) -> Callable[..., Any]:
     def gather(**values: Any) -> Any:
         recorder = {option.mitmproxy_name: values.pop(option.mitmproxy_name) for option in _RECORDER}
         recorder["mfa_audit_hosts"] = check_hosts(recorder["mfa_audit_hosts"])
+        check_names([spec.partition("=")[0] for spec in values["extra"]])  # before anything is made
         given = {one.name: values.pop(one.name) for one in fields(RecordingOptions) if one.name != "recorder"}
         return function(recording=RecordingOptions(recorder=recorder, **given), **values)
 

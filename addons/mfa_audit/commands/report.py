@@ -11,10 +11,16 @@ from click.core import ParameterSource
 
 from mfa_audit.commands import database_option, quiet_option
 from mfa_audit.commands.exits import exit_code_of, fail_on_option
-from mfa_audit.commands.judging_options import names_option, read_settings, strict_option, users_option
+from mfa_audit.commands.judging_options import (
+    names_option,
+    read_settings,
+    retired_option,
+    strict_option,
+    users_option,
+)
 from mfa_audit.commands.output import open_in_browser, write_file
 from mfa_audit.commands.terminal import print_report, say, write_data
-from mfa_audit.formats import FORMATS, render
+from mfa_audit.formats import FORMATS, format_of, render
 from mfa_audit.machine.folders import default_database
 from mfa_audit.reports.databases import report_on
 from mfa_audit.reports.periods import DEFAULT_SINCE, read_period
@@ -26,9 +32,7 @@ from mfa_audit.reports.periods import DEFAULT_SINCE, read_period
     "--format",
     "format_",
     type=click.Choice(list(FORMATS)),
-    default="table",
-    show_default=True,
-    help="How to write the report.",
+    help="How to write the report. Default: by the ending of --output, else table.",
 )
 @click.option(
     "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead of stdout."
@@ -42,13 +46,14 @@ from mfa_audit.reports.periods import DEFAULT_SINCE, read_period
 @names_option
 @users_option
 @strict_option
+@retired_option
 @quiet_option
 @click.argument(
     "more_databases", metavar="[DB]...", nargs=-1, type=click.Path(path_type=Path, dir_okay=False)
 )
 def command(
     databases: tuple[Path, ...],
-    format_: str,
+    format_: str | None,
     output: Path | None,
     open_: bool,
     since: str,
@@ -57,6 +62,7 @@ def command(
     names: Path | None,
     users: str | None,
     strict: bool,
+    retired: tuple[str, ...],
     quiet: bool,
     more_databases: tuple[Path, ...],
 ) -> int:
@@ -66,12 +72,13 @@ def command(
 
     Exit codes: 0 yes, 1 no, 3 cannot tell yet, 2 wrong usage or failure.
     """
+    format_ = _choose_format(format_, output, open_=open_)
     period = read_period(since, until, datetime.now(UTC))
     source = click.get_current_context().get_parameter_source("databases")
     if more_databases and source is ParameterSource.ENVIRONMENT:
         databases = ()  # MFA_AUDIT_DB stands in for a database that is not named
     chosen = (*databases, *more_databases) or (default_database(),)
-    report = report_on(chosen, period, read_settings(names, users, strict, format_))
+    report = report_on(chosen, period, read_settings(names, users, strict, format_, retired))
     if open_:
         open_in_browser(render("html", report), quiet=quiet)
     elif output is not None:
@@ -82,3 +89,18 @@ def command(
     else:
         write_data(render(format_, report))
     return exit_code_of(report.answer, fail_on)
+
+
+def _choose_format(given: str | None, output: Path | None, *, open_: bool) -> str:
+    """The format that --format, --open or the name of the file asks for. Raises UsageError where two disagree."""
+    if open_:
+        if given not in (None, "html") or output is not None:
+            raise click.UsageError("--open shows the report as HTML; use it without --format and --output.")
+        return "html"
+    named = format_of(output.name) if output is not None else None
+    if given is not None and named is not None and given != named:
+        raise click.UsageError(
+            f"--format {given} and a file named *{output.suffix if output else ''} disagree: leave --format out to "
+            f"write {named}, or give the file another ending."
+        )
+    return given or named or "table"

@@ -31,8 +31,6 @@ from mfa_audit.proxy.upstream import DEFAULT_HOST, check_listening, read_listen
 if TYPE_CHECKING:
     from mfa_audit.proxy.serving import Proxy, ProxySettings
 
-# Variables of ours that may hold a password; the command has no use for them.
-SECRETS: Final = ("MFA_AUDIT_UPSTREAM", "MFA_AUDIT_PROXY_AUTH")
 _OF_TERMINAL: Final = (signal.SIGINT, getattr(signal, "SIGBREAK", signal.SIGINT))
 
 
@@ -103,7 +101,7 @@ def _find(name: str) -> str:
     path = Path(name)
     if path.is_dir():
         raise AuditError(f"{shown} is a folder, not a program.")
-    if path.is_file() and (path.parent != Path() or os.name == "nt"):
+    if path.is_file() and (os.path.dirname(name) or os.name == "nt"):  # noqa: PTH120 - Path forgets a leading ./
         how = "name the program that runs it, such as: mfa-audit run -- python3 "
         chmod = "" if os.name == "nt" else f", or make it executable: chmod +x {quote(name)}"
         raise AuditError(f"{shown} is not executable; {how}{quote(name)}{chmod}.")
@@ -132,8 +130,6 @@ class _Command:
             api_hosts=self._plan.hosts,
             say=lambda text: say(text, quiet=self._quiet),
         )
-        for name in SECRETS:
-            environment.pop(name, None)
         for warning in bypasses.warnings_for(self._arguments, environment):
             say(warning, quiet=self._quiet)
         try:

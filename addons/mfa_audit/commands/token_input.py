@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from typing import Final
 
 import click
@@ -15,6 +17,8 @@ from mfa_audit.errors import AuditError
 
 # More than any token; what is piped in by mistake is not read to its end.
 LONGEST: Final = 1024 * 1024
+# A terminal hands on a paste as fast as it is read; a person takes longer to go on typing.
+PASTE_SECONDS: Final = 0.15
 _CLIPBOARD_SECONDS: Final = 15.0
 
 _POWERSHELL: Final = "[Console]::OutputEncoding=[Text.Encoding]::UTF8; Get-Clipboard -Raw"
@@ -26,7 +30,10 @@ def read_stdin() -> bytes:
 
 
 def ask(prompt: str) -> bytes:
-    """One line typed or pasted at the terminal, without showing it; `prompt` goes to stderr.
+    """What is typed or pasted at the terminal, without showing it; `prompt` goes to stderr.
+
+    Enter ends it, unless more is there already: of a paste of several lines all are read. What comes later is dropped,
+    so that a shell neither runs nor remembers it.
 
     Raises:
         KeyboardInterrupt: on Ctrl-C.
@@ -37,6 +44,7 @@ def ask(prompt: str) -> bytes:
 def _ask_posix(prompt: str) -> bytes:
     """Reads key by key: a terminal's own line editing holds 1,024 bytes on macOS and 4,096 on Linux, and
     loses the rest of a longer token, in getpass too."""
+    import select
     import termios
 
     descriptor = sys.stdin.fileno()
@@ -46,32 +54,66 @@ def _ask_posix(prompt: str) -> bytes:
     try:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, hidden)
         click.echo(prompt, nl=False, err=True)
-        return _read_line(descriptor)
+        return read_keys(
+            lambda: os.read(descriptor, 4096),
+            lambda seconds: bool(select.select([descriptor], [], [], seconds)[0]),
+        )
     finally:
-        # FLUSH drops what was pasted after the first line: the shell must not get it to run and to remember.
+        # FLUSH drops what was pasted but not read.
         termios.tcsetattr(descriptor, termios.TCSAFLUSH, before)
         click.echo(err=True)
 
 
-def _read_line(descriptor: int) -> bytes:
-    """Keys up to Enter (an empty line first is skipped), Ctrl-D or the end."""
+def _ask_windows(prompt: str) -> bytes:
+    """Key by key as well: what getpass leaves of a paste would be the shell's. Untested on Windows."""
+    if sys.platform != "win32":
+        raise AssertionError
+    import msvcrt
+
+    def waits(seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        while not msvcrt.kbhit():
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.01)
+        return True
+
+    def read() -> bytes:
+        key = msvcrt.getwch()
+        if key == "\x03":  # Ctrl-C comes as a key
+            raise KeyboardInterrupt
+        if key in ("\x00", "\xe0"):  # a function key, followed by which one
+            msvcrt.getwch()
+            return b"\x00"
+        return b"\x04" if key == "\x1a" else key.encode("utf-8", "replace")
+
+    click.echo(prompt, nl=False, err=True)
+    try:
+        return read_keys(read, waits)
+    finally:
+        while waits(0):
+            msvcrt.getwch()
+        click.echo(err=True)
+
+
+def read_keys(read: Callable[[], bytes], waits: Callable[[float], bool]) -> bytes:
+    """The keys up to an Enter after which nothing waits; an empty line first is skipped.
+
+    `read` gives the next keys (b"" at the end of the input), `waits` says whether more of them come within so many
+    seconds. Ctrl-D ends it too.
+    """
     typed = bytearray()
-    while len(typed) < LONGEST and (keys := os.read(descriptor, 4096)):
+    while len(typed) < LONGEST and (keys := read()):
         for key in keys:
-            if key == 4 or (key in b"\r\n" and typed.strip()):
+            if key == 4:
                 return bytes(typed)
             if key in (8, 127):
                 del typed[-1:]
             else:
                 typed.append(key)
+        if typed.endswith((b"\r", b"\n")) and typed.strip() and not waits(PASTE_SECONDS):
+            break
     return bytes(typed)
-
-
-def _ask_windows(prompt: str) -> bytes:
-    import getpass
-
-    # Reads the console key by key, without a limit.
-    return getpass.getpass(prompt).encode("utf-8", "surrogatepass")
 
 
 def read_clipboard() -> bytes:

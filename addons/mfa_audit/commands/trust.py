@@ -15,6 +15,7 @@ from mfa_audit.machine.trust import Certificate, Store, load_certificate
 from mfa_audit.machine.trust.known import (
     SYSTEMS,
     authority_file,
+    authority_to_come,
     forget,
     known_certificates,
     remember,
@@ -51,9 +52,15 @@ def command(
     It can vouch for Partner Center's hosts only. Everything done is said first; `mfa-audit untrust` undoes
     it.
     """
-    certificate = load_certificate(ca or authority_file(folders.authority_folder()))
     say = _speaker(quiet)
+    folder = folders.authority_folder()
+    if ca is None and dry_run:
+        certificate = authority_to_come(folder)
+    else:
+        certificate = load_certificate(ca or authority_file(folder))
     say(f"The authority: {certificate.name}, {certificate.file}")
+    if not certificate.der:
+        say("There is none yet: the command without --dry-run makes it. X stands for its number.")
     failed = False
     for store in _chosen(system, machine=machine, dry_run=dry_run, keys=keys):
         state = store.holds(certificate)
@@ -67,7 +74,7 @@ def command(
         _change(store, "add", certificate, dry_run=dry_run, say=say)
         failed |= not dry_run and _look(store, certificate, say) is False
     if not dry_run:
-        remember(certificate, folders.authority_folder())
+        remember(certificate, folder)
     if failed:
         raise SystemExit(2)
 

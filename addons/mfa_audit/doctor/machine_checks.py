@@ -15,7 +15,7 @@ import psutil
 from mfa_audit.addon.programs import holder_of
 from mfa_audit.doctor import Finding, State, Surroundings
 from mfa_audit.errors import AuditError
-from mfa_audit.store.reading import read_sessions
+from mfa_audit.store import files
 
 OLDEST_PYTHON: Final = (3, 11)
 # A million calls need some 200 MB; SQLite needs room beside them for its log.
@@ -104,7 +104,7 @@ def check_database(around: Surroundings) -> Finding:
     if not path.exists():
         return _check_folder(around)
     try:
-        read_sessions(path)
+        files.read(path, lambda connection: None)
     except AuditError as error:
         return Finding(
             "database", State.WRONG, str(error), "Use another file; this one stays as it is.", other

@@ -15,14 +15,15 @@ from mfa_audit.doctor import Finding, State, Surroundings
 from mfa_audit.doctor.probe import Probe, Step, probe
 from mfa_audit.errors import AuditError
 from mfa_audit.machine.environment import roots
+from mfa_audit.machine.environment.shells import Shell, how_to_run
 from mfa_audit.machine.environment.variables import REPLACING, exempts_api, keep_proxied
 from mfa_audit.machine.proxies import PROXY, RunningProxy
 from mfa_audit.proxy.upstream import Upstream, from_settings
 
 # Entra's tokens and TLS bear a few minutes; our "expired when used" allows five.
 LARGEST_SKEW: Final = 300
-_ENV: Final = 'eval "$(mfa-audit env)"'
-_ENV_WINDOWS: Final = "mfa-audit env --shell powershell | Out-String | Invoke-Expression"
+_ENV: Final = how_to_run(Shell.BASH)
+_ENV_WINDOWS: Final = how_to_run(Shell.POWERSHELL)
 
 
 def check_proxy_variables(around: Surroundings) -> Finding:
@@ -36,13 +37,23 @@ def check_proxy_variables(around: Surroundings) -> Finding:
             "Unset both; then, to send this terminal through mfa-audit, use `mfa-audit env`.",
             around.unset_line("https_proxy", "HTTPS_PROXY"),
         )
-    if not around.variable("https_proxy"):
-        return Finding("proxy-variables", State.RIGHT, "HTTPS_PROXY is not set in this terminal.")
     own = _own_proxy(around)
-    if own is not None:
+    running = [proxy for proxy in around.proxies if proxy.kind == PROXY]
+    if own is None and running:
         return Finding(
-            "proxy-variables", State.RIGHT, f"This terminal goes through mfa-audit's proxy at {own.url}."
+            "proxy-variables",
+            State.NOTE,
+            f"A proxy runs at {running[0].url}, but this terminal does not use it: calls of programs started here are "
+            "not recorded.",
+            "Send this terminal through it.",
+            _ENV_WINDOWS if around.windows else _ENV,
         )
+    if own is not None:
+        sentence = f"This terminal goes through mfa-audit's proxy at {own.url}."
+    else:
+        sentence = "HTTPS_PROXY is not set in this terminal."
+    if own is not None or not around.variable("https_proxy"):
+        return Finding("proxy-variables", State.RIGHT, sentence)
     upstream, trouble = _upstream(around)
     if upstream is None:
         return Finding(

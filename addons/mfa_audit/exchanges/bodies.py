@@ -22,6 +22,8 @@ else:
     import brotlicffi as brotli
 
 BODY_LIMIT: Final = 64 * 1024
+# Statuses that refuse, and whose body may say that MFA was the cause.
+REFUSING: Final = frozenset({401, 403})
 # Stacked encodings are legal, but nobody sends more than two.
 MOST_ENCODINGS: Final = 3
 # A body in several frames is legal too (RFC 8878, 3); empty ones would cost a decoder each.

@@ -92,9 +92,10 @@ class Program(NamedTuple):
 class Exchange:
     """One call: who asked for what, with which Authorization, and what the server answered.
 
-    `at` is the start of the request in seconds since 1970 (UTC). `path` has no query string. `status` is
-    None when no answer came. `body` is that of a 401 and None otherwise. `tested` says that the request asked the
-    server to enforce the rule on this call (MS-Enforce-MFA), whoever put that header there.
+    `at` is the start of the request in seconds since 1970 (UTC). `path` has no query string. `status` is None when no
+    answer came. `body` is that of a 401 or 403 and None otherwise. `tested` says that the request asked the server to
+    enforce the rule on this call (MS-Enforce-MFA), whoever put that header there. `own_id` says that the answer
+    carries a request id, as those of Partner Center do and those of what stands in between do not.
     """
 
     at: float
@@ -115,3 +116,4 @@ class Exchange:
     body: bytes | None = field(default=None, repr=False)
     program: Program | None = None
     tested: bool = False
+    own_id: bool = False

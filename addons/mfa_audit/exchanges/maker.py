@@ -10,10 +10,10 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from mfa_audit.exchanges.bodies import BODY_LIMIT, decode
+from mfa_audit.exchanges.bodies import BODY_LIMIT, REFUSING, decode
 from mfa_audit.exchanges.exchange import LONGEST_AUTHORIZATION, Exchange, Program, Secret, is_api_host
 
-# The longest header value that is kept; the largest tokens, with hundreds of groups, stay far below.
+# The longest header value that is kept: enough to tell that a token is too long to be read.
 VALUE_LIMIT: Final = LONGEST_AUTHORIZATION + 1
 # Asks the server to enforce the rule on this one call: what it then refuses, it refused by test.
 ENFORCE: Final = "ms-enforce-mfa"
@@ -43,6 +43,8 @@ WANTED: Final = frozenset(
     }
 )
 
+# Fields of an answer whose repetitions all count.
+_LISTS: Final = frozenset({"mfa_compliant", "www_authenticate"})
 _AUTHORITY: Final = re.compile(r"(?:[^@/]*@)?(?P<host>\[[^\]/]*\]|[^/?#:]*)(?::\d*)?\Z")
 
 # Names and values of header fields.
@@ -65,7 +67,7 @@ class Request(NamedTuple):
 class Answer(NamedTuple):
     """The answer of one call; no status: no answer came.
 
-    `body` is needed of a 401 only, packed as the fields say or, with `unpacked`, as the server meant it.
+    `body` is needed of a 401 or 403 only, packed as the fields say or, with `unpacked`, as the server meant it.
     """
 
     status: int | None = None
@@ -137,6 +139,7 @@ def make_exchange(
         body=_read_refusal(answer),
         program=program,
         tested=_is_tested(request.fields),
+        own_id=any(name.lower() == "ms-requestid" for name, _ in answer.fields),
         **parts,
     )
 
@@ -157,12 +160,20 @@ def decode_text(raw: bytes) -> str:
 
 
 def _pick(fields: Fields, wanted: Mapping[str, str]) -> dict[str, str]:
-    """The wanted header fields by their Exchange field; of a repeated one the first value counts."""
+    """The wanted header fields by their Exchange field.
+
+    Of a repeated one the first value counts, except where all of them are one list (RFC 9110, 5.3): a server may
+    offer Negotiate first, and say in a second challenge that MFA is missing.
+    """
     found: dict[str, str] = {}
     for name, value in fields:
         key = wanted.get(name.lower())
-        if key is not None:
-            found.setdefault(key, value)
+        if key is None:
+            continue
+        if key not in found:
+            found[key] = value
+        elif key in _LISTS and len(found[key]) < VALUE_LIMIT:
+            found[key] = f"{found[key]}, {value}"[:VALUE_LIMIT]
     return found
 
 
@@ -173,8 +184,8 @@ def _is_tested(fields: Fields) -> bool:
 
 
 def _read_refusal(answer: Answer) -> bytes | None:
-    """The body of a 401, unpacked and cut; None otherwise."""
-    if answer.status != 401 or answer.body is None:
+    """The body of a refusal, unpacked and cut; None otherwise."""
+    if answer.status not in REFUSING or answer.body is None:
         return None
     if answer.unpacked:
         return answer.body[:BODY_LIMIT]

@@ -1,35 +1,43 @@
-"""A report as text: one module a format, each with `render(report, *, width, colour) -> str`."""
+"""A report as text: a module a format, each with `render(report, *, width, colour) -> str`, and a row in FORMATS."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from mfa_audit.reports.model import Report
 
-Renderer = Callable[..., str]
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format of the report, rendered by `module` in this folder.
+
+    `travels`: it goes into tickets, pull requests and pipelines, so people are pseudonyms in it unless `--users` says
+    otherwise. `endings`: the file names of `--output` that choose it.
+    """
+
+    module: str
+    travels: bool = False
+    endings: tuple[str, ...] = ()
 
 
-def _load_and_render(module: str, report: Report, *, width: int = 80, colour: bool = False) -> str:
-    # Loaded on use: whoever asks for JSON waits for neither rich nor Jinja2.
-    renderer: Renderer = importlib.import_module(f"mfa_audit.formats.{module}").render
-    return renderer(report, width=width, colour=colour)
-
-
-_MODULES: Final = {
-    "table": "terminal_table",
-    "json": "json_document",
-    "html": "html_page",
-    "csv": "csv_rows",
-    "markdown": "markdown_text",
-    "junit": "junit_xml",
+# By the name on the command line; docs/reports.md says what each is for.
+FORMATS: Final[Mapping[str, Format]] = {
+    "table": Format("terminal_table"),
+    "json": Format("json_document", endings=(".json",)),
+    "html": Format("html_page", endings=(".html", ".htm")),
+    "csv": Format("csv_rows", endings=(".csv",)),
+    "markdown": Format("markdown_text", travels=True, endings=(".md", ".markdown")),
+    "junit": Format("junit_xml", travels=True, endings=(".xml",)),
 }
-# The name on the command line -> (report, *, width=80, colour=False) -> str.
-FORMATS: Final[dict[str, Renderer]] = {
-    name: partial(_load_and_render, module) for name, module in _MODULES.items()
-}
+
+
+def format_of(file_name: str) -> str | None:
+    """The format that a file's name asks for by its ending, in any letters' case; None where it asks for none."""
+    lowered = file_name.lower()
+    return next((name for name, row in FORMATS.items() if lowered.endswith(row.endings)), None)
 
 
 def render(name: str, report: Report, *, width: int = 80, colour: bool = False) -> str:
@@ -40,4 +48,7 @@ def render(name: str, report: Report, *, width: int = 80, colour: bool = False) 
 
     Raises KeyError for a name that is not in FORMATS.
     """
-    return FORMATS[name](report, width=width, colour=colour)
+    # Loaded on use: whoever asks for JSON waits for neither rich nor Jinja2.
+    module = importlib.import_module(f"mfa_audit.formats.{FORMATS[name].module}")
+    text: str = module.render(report, width=width, colour=colour)
+    return text

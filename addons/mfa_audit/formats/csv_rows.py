@@ -22,7 +22,18 @@ COLUMNS: Final = (
     *("tool", "program", "app_id", "user", "tenant", "verdict", "verdict_title", "reasons", "reason_titles"),
     *("requests", "first_seen_utc", "last_seen_utc", "tool_verdict", "tool_requests", "tool_blocked"),
     *("tool_blocked_by_test", "tool_expired", "tool_tokens", "amr", "client", "application", "sdk_versions"),
-    *("user_agents", "likely_cause", "fix", "link", "in_period"),
+    *(
+        "user_agents",
+        "likely_cause",
+        "fix",
+        "link",
+        "in_period",
+        "machine",
+        "account",
+        "started_by",
+        "capture",
+    ),
+    *("title", "side_by_side", "why"),
 )
 
 
@@ -33,8 +44,10 @@ def render(report: Report, *, width: int = 80, colour: bool = False) -> str:
     writer.writerow(COLUMNS)
     for tools, in_period in ((report.tools, "yes"), (report.quiet, "no")):
         for tool in tools:
-            for user in tool.users or (None,):
-                writer.writerow(csv_cell(cell) for cell in (*_cells(tool, user), in_period))
+            without = () if tool.no_user is None else (tool.no_user,)
+            for user in (*tool.users, *without) or (None,):
+                cells = (*_cells(tool, user), in_period, *_origin(tool, report.generated_at))
+                writer.writerow(csv_cell(cell) for cell in cells)
     return BYTE_ORDER_MARK + file.getvalue()
 
 
@@ -53,7 +66,8 @@ def _cells(tool: ToolRow, user: UserRow | None) -> Iterator[str]:
     yield _time(part.first_seen)
     yield _time(part.last_seen)
     yield str(tool.verdict)
-    yield from map(str, (tool.requests, tool.blocked, tool.blocked_by_test, tool.expired, tool.tokens))
+    yield from map(str, (tool.requests, tool.counts.blocked, tool.counts.blocked_by_test))
+    yield from map(str, (tool.counts.expired, tool.tokens))
     yield "; ".join(tool.amr)
     yield tool.client or ""
     yield tool.application or ""
@@ -61,6 +75,16 @@ def _cells(tool: ToolRow, user: UserRow | None) -> Iterator[str]:
     yield "; ".join(tool.user_agents)
     advice = tool.advice
     yield from (advice.cause, advice.fix, advice.link) if advice else ("", "", "")
+
+
+def _origin(tool: ToolRow, now: datetime) -> Iterator[str]:
+    yield tool.machine
+    yield tool.account or ""
+    yield tool.started_by or ""
+    yield tool.capture or ""
+    yield tool.title
+    yield "yes" if tool.side_by_side else ""
+    yield words.why_now(tool, now) or ""
 
 
 def _time(when: datetime) -> str:

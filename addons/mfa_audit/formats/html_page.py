@@ -123,7 +123,8 @@ def _ids(tools: Sequence[ToolRow]) -> dict[int, str]:
     seen: Counter[str] = Counter()
     ids = {}
     for tool in tools:
-        identity = json.dumps([tool.name, tool.app_id, tool.client, tool.application, tool.program])
+        parts = (tool.name, tool.app_id, tool.client, tool.application, tool.program)
+        identity = json.dumps((*parts, tool.machine, tool.account, tool.started_by, tool.capture))
         digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
         seen[digest] += 1
         ids[id(tool)] = f"tool-{digest}" + (f"-{seen[digest]}" if seen[digest] > 1 else "")

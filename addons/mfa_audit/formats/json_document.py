@@ -7,13 +7,22 @@ that a renamed field of ours can never rename one of theirs.
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
-from mfa_audit.formats.words import PROVES_NOT, title_of
-from mfa_audit.judging.history import Previously
+from mfa_audit.formats.words import PROVES_NOT, because, notes, title_of, why_now
 from mfa_audit.printable import utc
-from mfa_audit.reports.model import Gap, Microsoft, NotAudited, Report, Source, ToolRow, UserRow
+from mfa_audit.reports.model import (
+    CredentialRow,
+    Gap,
+    Microsoft,
+    NotAudited,
+    Previously,
+    Report,
+    Source,
+    ToolRow,
+    UserRow,
+)
 
 SCHEMA_VERSION: Final = 1
 
@@ -33,7 +42,7 @@ def to_data(report: Report) -> dict[str, Any]:
         "schema_version": SCHEMA_VERSION,
         "generated_at": utc(report.generated_at),
         "answer": str(report.answer),
-        "answer_because": list(report.because),
+        "answer_because": because(report),
         "period": {
             "from": _time(report.period.start),
             "to": _time(report.period.end),
@@ -46,27 +55,31 @@ def to_data(report: Report) -> dict[str, Any]:
             "without_token": report.totals.without_token,
             "sanitised": report.totals.sanitised,
         },
-        "tools": [_tool(row) for row in report.tools],
+        "tools": [_tool(row, report.generated_at) for row in report.tools],
         "not_audited": [_not_audited(row) for row in report.not_audited],
         "recorder": {
             "recorded_seconds": report.recording.recorded_seconds,
             "lost": report.recording.lost,
             "gaps": [_gap(row) for row in report.recording.gaps],
             "period_seconds": report.recording.period_seconds,
+            "machines": [
+                {"machine": one.machine, "recorded_seconds": one.recorded_seconds, "lost": one.lost}
+                for one in report.recording.machines
+            ],
         },
-        "quiet": [_tool(row) for row in report.quiet],
+        "quiet": [_tool(row, report.generated_at) for row in report.quiet],
         "sources": [_source(row) for row in report.sources],
         "databases": list(report.databases),
         "machine": report.machine,
         "account": report.account,
-        "notes": list(report.notes),
+        "notes": notes(report),
         "microsoft": None if report.microsoft is None else _microsoft(report.microsoft),
         "limits": list(PROVES_NOT),
         "reason_titles": {reason: title_of(reason) for reason in sorted(_reasons(report))},
     }
 
 
-def _tool(row: ToolRow) -> dict[str, Any]:
+def _tool(row: ToolRow, now: datetime) -> dict[str, Any]:
     return {
         "name": row.name,
         "app_id": row.app_id,
@@ -79,8 +92,11 @@ def _tool(row: ToolRow) -> dict[str, Any]:
         "reasons": list(row.reasons),
         "requests": row.requests,
         "tokens": row.tokens,
-        "blocked": row.blocked,
-        "server": {"compliant": row.server_compliant, "non_compliant": row.server_non_compliant},
+        "blocked": row.counts.blocked,
+        "server": {
+            "compliant": row.counts.server_compliant,
+            "non_compliant": row.counts.server_non_compliant,
+        },
         "users": [user.name for user in row.users],
         "tenants": list(row.tenants),
         "first_seen": utc(row.first_seen),
@@ -88,13 +104,27 @@ def _tool(row: ToolRow) -> dict[str, Any]:
         "advice": None if row.advice is None else row.advice.text,
         "previously": None if row.previously is None else _previously(row.previously),
         "title": row.title,
-        "blocked_by_test": row.blocked_by_test,
-        "expired": row.expired,
+        "blocked_by_test": row.counts.blocked_by_test,
+        "expired": row.counts.expired,
         "amr": list(row.amr),
         "operations": [{"operation": name, "requests": requests} for name, requests in row.operations],
         "days": [{"date": date, "requests": requests} for date, requests in row.days],
         "by_user": [_user(user) for user in row.users],
         "advice_link": None if row.advice is None else row.advice.link,
+        "accepted": row.counts.accepted,
+        "unanswered": row.counts.unanswered,
+        "refused": row.counts.refused,
+        "microsoft": {
+            "compliant": row.counts.microsoft_compliant,
+            "non_compliant": row.counts.microsoft_non_compliant,
+        },
+        "machine": row.machine,
+        "capture": row.capture,
+        "specific": row.specific,
+        "side_by_side": row.side_by_side,
+        "waiting_until": _time(row.waiting_until),
+        "why": why_now(row, now),
+        "credentials": [_credential(one) for one in row.credentials],
         "account": row.account,
         "started_by": row.started_by,
     }
@@ -112,10 +142,21 @@ def _user(row: UserRow) -> dict[str, Any]:
     }
 
 
+def _credential(row: CredentialRow) -> dict[str, Any]:
+    return {
+        "app_id": row.app_id,
+        "user": row.user,
+        "verdict": str(row.verdict),
+        "reasons": list(row.reasons),
+        "first_seen": utc(row.first_seen),
+        "last_seen": utc(row.last_seen),
+    }
+
+
 def _previously(before: Previously) -> dict[str, Any]:
     return {
         "verdict": str(before.verdict),
-        "until": utc(datetime.fromtimestamp(before.until, UTC)),
+        "until": utc(before.until),
         "requests": before.requests,
     }
 
@@ -131,11 +172,18 @@ def _not_audited(row: NotAudited) -> dict[str, Any]:
         "last_seen": utc(row.last_seen),
         "account": row.account,
         "started_by": row.started_by,
+        "machine": row.machine,
     }
 
 
 def _gap(row: Gap) -> dict[str, Any]:
-    return {"from": utc(row.start), "to": utc(row.end), "reason": row.reason, "lost": row.lost}
+    return {
+        "from": utc(row.start),
+        "to": utc(row.end),
+        "reason": row.reason,
+        "lost": row.lost,
+        "machine": row.machine,
+    }
 
 
 def _source(row: Source) -> dict[str, Any]:
@@ -164,7 +212,7 @@ def _microsoft(found: Microsoft) -> dict[str, Any]:
                 "name": one.name,
                 "calls": one.calls,
                 "with_mfa": one.with_mfa,
-                "without_mfa": one.calls - one.with_mfa,
+                "without_mfa": one.without_mfa,
                 "seen": one.seen,
                 "failing": one.failing,
                 "users": list(one.users),

@@ -81,7 +81,7 @@ def _case(report: Report, tool: ToolRow, told_apart_by_id: bool) -> ET.Element:
             told += [words.cause(tool), words.fix(tool), line(tool.advice.link, 300)]
         reason = line(tool.reasons[0], 60) if tool.reasons else str(tool.verdict)
         ET.SubElement(case, kind, {"type": reason, "message": message}).text = "\n".join(told)
-    before = words.mended(tool, report.generated_at)
+    before = words.why_now(tool, report.generated_at)
     if before:
         ET.SubElement(case, "system-out").text = before
     return case

@@ -63,7 +63,7 @@ def _lines(report: Report) -> Iterator[str]:
         )
     yield from ("", "## What this does not prove", "")
     yield from (f"- {text}" for text in words.PROVES_NOT)
-    notes = [words.tested(report), *map(words.sentence, report.notes)]
+    notes = [words.tested(report), *words.notes(report)]
     yield from (f"- {markdown_text(note)}" for note in notes if note)
 
 
@@ -79,6 +79,9 @@ def _tool(number: int, tool: ToolRow, now: datetime) -> Iterator[str]:
         if all(map(words.is_known, tool.reasons))
         else (f"- {markdown_text(words.why(tool.reasons))}")
     )
+    told = words.why_now(tool, now)
+    if told:
+        yield f"- {markdown_text(told)}"
     if tool.advice is not None:
         yield f"- {markdown_text(words.cause(tool))}"
         link = tool.advice.link
@@ -91,7 +94,7 @@ def _table(tools: list[ToolRow] | tuple[ToolRow, ...], now: datetime) -> Iterato
     yield "|---|---|--:|---|"
     for tool in tools:
         last = f"{moment(tool.last_seen, now)} {zone(tool.last_seen)}"
-        before = words.mended(tool, now)
+        before = words.why_now(tool, now)
         verdict = words.VERDICTS[tool.verdict] + (f". {before}" if before else "")
         yield f"| {markdown_code(tool.title)} | {verdict} | {tool.requests:,} | {last} |"
 

@@ -136,14 +136,17 @@ def _write_tool(page: _Page, report: Report, number: int, tool: ToolRow) -> None
     hanging.add_column(overflow="fold")
     hanging.add_row(head[:3], head[3:])
     page.write_grid(hanging)
+    told = words.why_now(tool, now)
+    if told:
+        page.write(Text(told), 3)
     if tool.advice is None:
         page.write(Text(words.why(tool.reasons)), 3)
         return
-    told, link = f"{words.cause(tool)} {words.fix(tool)}", line(tool.advice.link, 300)
+    advice, link = f"{words.cause(tool)} {words.fix(tool)}", line(tool.advice.link, 300)
     if len(link) <= page.width - 3:
-        page.write(Text(told.rstrip(".") + ": ").append(link, style="underline"), 3)
+        page.write(Text(advice.rstrip(".") + ": ").append(link, style="underline"), 3)
     else:
-        page.write(Text(told.rstrip(".") + ":"), 3)
+        page.write(Text(advice.rstrip(".") + ":"), 3)
         page.write_link(link, 3)
 
 
@@ -161,9 +164,9 @@ def _write_in_short(page: _Page, report: Report, tools: Sequence[ToolRow]) -> No
         last = f"last {moment(tool.last_seen, report.generated_at)}"
         grid.add_row(Text(), Text(line(tool.title, 120)), Text(count(tool.requests, "call")), Text(last))
         page.write_grid(grid)
-        before = words.mended(tool, report.generated_at)
-        if before:
-            page.write(Text(before, style="dim"), 5)
+        told = words.why_now(tool, report.generated_at)
+        if told:
+            page.write(Text(told, style="dim"), 5)
 
 
 def _write_help(page: _Page, report: Report) -> None:
@@ -214,6 +217,6 @@ def _write_tail(page: _Page, report: Report) -> None:
         page.write(Text(words.GAP, style="bold"))
         for text in told:
             page.write(Text(text), 1)
-    for note in (words.tested(report), *map(words.sentence, report.notes), words.UNSIGNED):
+    for note in (words.tested(report), *words.notes(report), words.UNSIGNED):
         if note:
             page.write(Text(note))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from mfa_audit.judging.reasons import REASONS, Verdict
@@ -36,7 +36,7 @@ ELSEWHERE: Final = "Cloud tools and other machines are not in this report."
 # What holds for every report, whatever its answer; for the formats that have room for it.
 PROVES: Final = (
     "What is said of a tool is what its tokens said. Microsoft documents the claim it asks for: mfa in amr.",
-    "A call that Partner Center refused for want of MFA is certain: it is the server's own word.",
+    "A call that Partner Center refused because MFA was missing is certain: it is the server's own word.",
 )
 PROVES_NOT: Final = (
     UNSIGNED + " Reading a token is not trusting it.",
@@ -49,10 +49,15 @@ PROVES_NOT: Final = (
 # Why a program that reached the proxy could not be read, as the end of a sentence about it.
 _UNREADABLE: Final = {
     "certificate-refused": "refused our certificate",
-    "upstream-tls-failed": "asked for a server whose TLS failed",
+    "upstream-tls-failed": "was passed through unread, because the server's TLS failed",
     "tunnelled": "was passed through unread",
     "no-request": "connected and asked for nothing",
     "unreachable": "could not reach Partner Center through the proxy",
+    "proxy-password": "did not give the proxy's password",
+    "tls-version": "offered a TLS version that is too old",
+    "refused-before": "was passed through unread, because it had just refused our certificate",
+    "authority-ended": "was passed through unread, because the proxy's certificate authority is at its end",
+    "other-name": "was passed through unread, because it asked for another host by name",
 }
 _LASTING: Final = frozenset({"proxy", "addon"})
 _OFF: Final = {
@@ -61,6 +66,7 @@ _OFF: Final = {
     "slept": "the machine slept",
     "unloaded": "the addon was unloaded",
     "behind": "it could not keep up",
+    "unread": "a journal beside the database cannot be read",
 }
 
 
@@ -113,8 +119,8 @@ def with_verdict(report: Report, *verdicts: Verdict) -> list[ToolRow]:
 
 
 def is_blocked(tool: ToolRow) -> bool:
-    """Whether the server refuses this tool now: it was refused for want of MFA and is not mended since."""
-    return tool.blocked > 0 and tool.verdict is Verdict.NON_COMPLIANT
+    """Whether the server refuses this tool now: it was refused because MFA was missing and is not fixed since."""
+    return tool.counts.blocked > 0 and tool.verdict is Verdict.NON_COMPLIANT
 
 
 def answer(report: Report) -> str:
@@ -179,13 +185,14 @@ def microsoft_match(one: Match, show: Show = name) -> str:
 
 def microsoft_application(one: MicrosoftApplication, now: datetime, show: Show = name) -> str:
     """One application of Microsoft's lists: "Billing: 2 of 7 calls without MFA, dana@contoso.example, last 7 Nov"."""
-    without = one.calls - one.with_mfa
+    without, not_known = one.without_mfa, one.calls - one.with_mfa - one.without_mfa
     told = f"{show(one.name)}: "
-    told += (
-        f"{without:,} of {count(one.calls, 'call')} without MFA"
-        if without
-        else f"{count(one.calls, 'call')} with MFA"
-    )
+    if without:
+        told += f"{without:,} of {count(one.calls, 'call')} without MFA"
+    else:
+        told += f"{count(one.with_mfa, 'call')} with MFA"
+    if not_known:
+        told += f", {not_known:,} of which Microsoft does not say"
     if without and not one.failing:
         told += ", none in the newest week"
     if one.seen:
@@ -255,7 +262,8 @@ def unreadable(row: NotAudited, show: Show = name) -> str:
     who = row.program or row.user_agent
     named = show(who) if who else "A program of unknown name"
     why = _UNREADABLE.get(row.reason) or f"could not be read ({show(row.reason)})"
-    return f"{named} {why} ({'once' if row.count == 1 else f'{row.count:,} times'})."
+    on = f" on {show(row.machine)}" if row.machine else ""
+    return f"{named}{on} {why} ({'once' if row.count == 1 else f'{row.count:,} times'})."
 
 
 def not_seen(report: Report, most: int | None = None, show: Show = name) -> list[str]:
@@ -275,11 +283,76 @@ def not_seen(report: Report, most: int | None = None, show: Show = name) -> list
     return told
 
 
+def because(report: Report) -> list[str]:
+    """Why the answer is what it is, a sentence a reason, the weightiest first."""
+    told = []
+    failing = with_verdict(report, Verdict.NON_COMPLIANT)
+    total = count(len(report.tools), "tool")
+    if failing:
+        told.append(
+            f"{len(failing):,} of {total} {'calls' if len(failing) == 1 else 'call'} Partner Center without MFA."
+        )
+    there = [one.name for one in report.microsoft.applications if one.failing] if report.microsoft else []
+    if there:
+        told.append(
+            f"Microsoft counts {count(len(there), 'application')} as calling without MFA: {listed(there)}."
+        )
+    if not report.tools:
+        without = report.totals.without_token
+        told.append(
+            f"{count(without, 'call')} seen, none with a token."
+            if without
+            else "No call with a token was seen."
+        )
+    unclear = with_verdict(report, Verdict.UNDETERMINED)
+    if unclear:
+        told.append(f"{len(unclear):,} of {total} cannot be told.")
+    if report.quiet:
+        verb = "was" if len(report.quiet) == 1 else "were"
+        names = listed([tool.title for tool in report.quiet])
+        told.append(
+            f"{count(len(report.quiet), 'tool')} {verb} without MFA when last seen, before this period: {names}."
+        )
+    unread = sum(row.count for row in report.not_audited)
+    if unread:
+        told.append(f"{count(unread, 'connection')} to Partner Center could not be read.")
+    if report.recording.lost:
+        told.append(f"{count(report.recording.lost, 'call')} could not be stored.")
+    off = sorted({row.machine for row in report.recording.gaps if row.is_blind})
+    if off:
+        on = f" on {listed(off)}" if any(off) else ""
+        told.append(f"The recorder was off at times{on}, and not because it was stopped.")
+    if report.totals.sanitised:
+        files = listed(report.sanitised_sources)
+        calls = count(report.totals.sanitised, "call")
+        told.append(f"{calls} had the token taken out of the capture ({files}): export it again.")
+    return told or [f"All {total} seen used MFA or are exempt."]
+
+
+# Further sentences for people, by their id in the report.
+NOTES: Final = {
+    "rounded": "The period is rounded to whole hours: older calls are kept as hourly totals only.",
+    "several-jobs": "Where no script or program of its own is known, one row may stand for several jobs.",
+    "programs-denied": "Some programs could not be named because rights were missing: run the recorder elevated to "
+    "name them.",
+    "folded": "More different callers came than are kept apart: the newest are counted under (other).",
+    "validate": "ValidateMfa: true was added to calls, as asked for with --validate.",
+    "enforce": "MS-Enforce-MFA: True was added to calls, as asked for with --enforce.",
+    "own": "Only this recording was looked at, and nothing before it.",
+    "counted-twice": "Some imported calls carry no request id and may also have been recorded live: they count twice.",
+}
+
+
+def notes(report: Report) -> list[str]:
+    """The report's further sentences; an id that this version does not know, as it is."""
+    return [sentence(NOTES.get(note, note)) for note in report.notes]
+
+
 def sanitised(report: Report) -> str:
-    """How many calls came without a token because somebody or something took it out of the capture."""
+    """How many calls came from captures in which no call has a token; why, cannot be known in general."""
     verb = "was" if report.totals.sanitised == 1 else "were"
     calls = count(report.totals.sanitised, "call")
-    return f"{calls} {verb} imported from captures whose tokens had been taken out: export them again."
+    return f"{calls} {verb} imported from captures without tokens: capture them again with their Authorization headers."
 
 
 def gap(row: Gap, now: datetime, show: Show = name) -> str:
@@ -289,7 +362,8 @@ def gap(row: Gap, now: datetime, show: Show = name) -> str:
     why = _OFF.get(row.reason) or show(row.reason)
     lost = f", {count(row.lost, 'call')} lost" if row.lost else ""
     span = f"{start} to {end[-5:] if same_day else end}"
-    return f"{span}, {duration((row.end - row.start).total_seconds())} ({why}{lost})"
+    on = f" on {show(row.machine)}" if row.machine else ""
+    return f"{span}, {duration((row.end - row.start).total_seconds())}{on} ({why}{lost})"
 
 
 def who(tool: ToolRow, most: int = 1, show: Show = name) -> str:
@@ -299,20 +373,48 @@ def who(tool: ToolRow, most: int = 1, show: Show = name) -> str:
 
 def tested(report: Report) -> str | None:
     """How many refusals mfa-audit itself caused by asking the server to check; None where there were none."""
-    refused = sum(tool.blocked_by_test for tool in report.tools)
+    refused = sum(tool.counts.blocked_by_test for tool in report.tools)
     if not refused:
         return None
     verb = "was" if refused == 1 else "were"
     return f"{count(refused, 'call')} {verb} refused because mfa-audit asked the server to check."
 
 
-def mended(tool: ToolRow, now: datetime) -> str | None:
-    """What the tool was before it was mended, or None."""
-    before = tool.previously
-    if before is None:
+def why_now(tool: ToolRow, now: datetime) -> str | None:
+    """Why the row stands as it does, in one sentence with dates; None where no call without MFA came."""
+    why = tool.why
+    if why is None:
         return None
-    until = datetime.fromtimestamp(before.until, now.tzinfo)
-    return f"{VERDICTS[before.verdict]} until {moment(until, now)} ({count(before.requests, 'call')})."
+
+    def at(seconds: float | None) -> str:
+        return (
+            ""
+            if seconds is None
+            else moment(datetime.fromtimestamp(seconds, UTC).astimezone(now.tzinfo), now)
+        )
+
+    tokens = f"{count(why.good_tokens, 'good token')} since {at(why.good_since)}"
+    last = f"Without MFA since {at(why.first_bad)}, last {at(why.last_bad)}"
+    return {
+        "fixed": f"Fixed: {tokens}, and no call without MFA came back.",
+        "waiting": f"Fixed? {tokens}. Confirmed after {at(why.until)} at the earliest, if the recorder runs and no "
+        "call without MFA comes.",
+        "captured": f"Fixed? {tokens}, in a capture, which does not show what came later.",
+        "side-by-side": f"With and without MFA side by side since {at(why.first_bad)}: probably two jobs.",
+    }.get(why.kind, f"{last}.")
+
+
+def where(tool: ToolRow) -> str:
+    """Where the calls of a row were made: "on PC17 as CONTOSO\\jo, started by cron", or "in portal.har"."""
+    if tool.capture is not None:
+        told = f"in {tool.capture or 'a capture'}" + (f", of {tool.machine}" if tool.machine else "")
+    else:
+        told = f"on {tool.machine}" if tool.machine else ""
+    if tool.account:
+        told += f" as {tool.account}"
+    if tool.started_by:
+        told += f", started by {tool.started_by}"
+    return told.strip()
 
 
 def cause(tool: ToolRow) -> str:
@@ -354,22 +456,31 @@ def _is_own(report: Report, start: datetime) -> bool:
 
 
 def tries(report: Report) -> list[Try]:
-    """Why nothing was seen, likeliest first, and what to try."""
+    """Why nothing was seen, likeliest first, and what to try; never what the reader has just done."""
+    own = report.period.start is not None and _is_own(report, report.period.start)
     found = []
     if report.not_audited:
         found.append(Try("The programs above reached the recorder but could not be read.", ""))
-    if any(source.kind == "proxy" and source.ended is None for source in report.sources):
+    if any(source.kind == "proxy" and (own or source.ended is None) for source in report.sources):
         found.append(
             Try("A program goes through the proxy only if its environment says so.", "mfa-audit env")
         )
     if not report.sources:
         where = "in this database yet" if report.period.start is None else "in this period"
         found.append(Try(f"Nothing has been recorded {where}.", "mfa-audit run -- COMMAND"))
+    elif own and all(source.kind == "run" for source in report.sources):
+        found.append(Try("The command did not call Partner Center, or ignores the proxy variables.", ""))
+        found.append(
+            Try(
+                "The calls come from a service, a container or a job that it only triggers.",
+                "mfa-audit proxy",
+            )
+        )
     else:
         found.append(
-            Try("The tool did not go through the recorder. Start it through it.", "mfa-audit run -- COMMAND")
+            Try("The tool did not go through the recorder. Start it with run.", "mfa-audit run -- COMMAND")
         )
-    if report.period.start is not None and not _is_own(report, report.period.start):
+    if report.period.start is not None and not own:
         found.append(Try("The tool last ran before this period.", "mfa-audit report --since all"))
     found.append(
         Try(

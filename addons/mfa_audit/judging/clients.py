@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from mfa_audit.errors import AuditError
+from mfa_audit.judging.naming import LONGEST_NAME, cut_version, product_of
 
 
 class Client(NamedTuple):
@@ -28,7 +29,10 @@ class Client(NamedTuple):
 
 
 class Tool(NamedTuple):
-    """What tells one tool from another (versions, cultures, run ids and people's names taken out)."""
+    """What tells one tool from another (versions, cultures, run ids and people's names taken out).
+
+    One that the partner named is told by that name alone.
+    """
 
     name: str
     app_id: str | None
@@ -65,65 +69,7 @@ KNOWN_APPS: Final[Mapping[str, str]] = {
 }
 
 
-class Product(NamedTuple):
-    """A User-Agent's product. `generic`: a library, browser or shell that stands for many tools."""
-
-    name: str
-    generic: bool
-
-
-# Marks in a User-Agent -> product; the first that is found counts. Edge and Chrome both say Chrome and
-# Safari, all say Mozilla, PowerShell says Mozilla too, and Power Automate runs on Logic Apps: hence the
-# order.
-_MARKS: Final = tuple(
-    (re.compile(mark, re.IGNORECASE), Product(name, generic))
-    for mark, name, generic in (
-        (r"\bCIPP\b", "CIPP", False),
-        (r"\bmicrosoft-flow/", "Power Automate", False),
-        (r"\bazure-logic-apps/", "Azure Logic Apps", False),
-        (r"\bAZURECLI/|\baz-cli\b", "Azure CLI", False),
-        (r"\bAzurePowershell/|\bAzPSCmdlet", "Azure PowerShell", False),
-        (r"Microsoft\.Data\.Mashup", "Power Query", False),
-        (r"Microsoft\.Store\.PartnerCenter\b|^FxVersion/", "Partner Center SDK for .NET", False),
-        (r"\bPostmanRuntime/", "Postman", False),
-        (r"\binsomnia/", "Insomnia", False),
-        (r"\bWindowsPowerShell/", "Windows PowerShell", True),
-        (r"\bPowerShell/", "PowerShell", True),
-        (r"^curl\b", "curl", True),
-        (r"^Wget\b", "Wget", True),
-        (r"^python-requests/", "Python requests", True),
-        (r"^python-httpx/", "Python httpx", True),
-        (r"\baiohttp/", "Python aiohttp", True),
-        (r"^python-urllib3/|^Python-urllib/", "Python urllib", True),
-        (r"^python/", "Python", True),
-        (r"^axios/", "axios", True),
-        (r"^undici\b|^node$|^node/|^node-fetch\b|\bnode-fetch/", "Node.js fetch", True),
-        (r"^got\b", "Node.js got", True),
-        (r"^Go-http-client/", "Go", True),
-        (r"^okhttp/", "OkHttp", True),
-        (r"^Java-http-client/|^Java/", "Java", True),
-        (r"^Apache-HttpClient/", "Apache HttpClient", True),
-        (r"^Apache-CXF", "Apache CXF", True),
-        (r"^RestSharp/", "RestSharp", True),
-        (r"^GuzzleHttp/", "PHP Guzzle", True),
-        (r"^PHP\b", "PHP", True),
-        (r"^Ruby\b|^rest-client/|^Faraday\b", "Ruby", True),
-        (r"^libwww-perl/", "Perl", True),
-        (r"^HTTPie/", "HTTPie", True),
-        (r"^reqwest/", "Rust reqwest", True),
-        (r"^Dalvik/", "Android", True),
-        (r"\bEdgA?/|\bEdge/", "Microsoft Edge", True),
-        (r"\bFirefox/", "Firefox", True),
-        (r"\bOPR/", "Opera", True),
-        (r"\b(?:Headless)?Chrome/|\bCriOS/", "Chrome", True),
-        (r"\bVersion/\S+.*\bSafari/", "Safari", True),
-        (r"^Mozilla/", "Browser", True),
-    )
-)
-
 LONGEST: Final = 512
-_LONGEST_NAME: Final = 100
-_GUID: Final = re.compile(r"\{?\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b\}?", re.IGNORECASE)
 # Deliberately wider than an address: what only looks like one loses nothing by being masked. The parts are
 # bounded so that hostile text costs no time.
 _EMAIL: Final = re.compile(r"[^\s@()<>\[\]{}\",;:=|/\\]{1,128}(?:@|%40)[^\s@()<>\[\]{}\"',;:=|/\\]{1,255}")
@@ -132,9 +78,6 @@ _PERSON: Final = re.compile(
 )
 # A token, or a piece of one, that a client put where it does not belong.
 _TOKEN: Final = re.compile(r"\bey[A-Za-z0-9_-]{14,}(?:\.[A-Za-z0-9_-]*)*|[A-Za-z0-9_+=-]{48,}")
-_VERSION: Final = re.compile(
-    r"[\s/_,;(-]*(?:\bv(?:er(?:sion)?)?[\s.]*\d[\w.+-]*|\b\d+\.\d[\w.+-]*)\)?\s*$", re.IGNORECASE
-)
 
 
 def client_of(
@@ -161,41 +104,23 @@ def _mask(value: str | None) -> str | None:
     return _PERSON.sub(r"\1\2<user>", short)[:LONGEST]
 
 
-def product_of(user_agent: str | None) -> Product | None:
-    """The product that a User-Agent names, without its version; None where there is no User-Agent."""
-    if not user_agent:
-        return None
-    for mark, product in _MARKS:
-        if mark.search(user_agent):
-            return product
-    # `Name/1.2 (comment) Other/3`, or words and a version: the name before any of them.
-    name = _GUID.sub("", re.split(r"[/(;]", user_agent, maxsplit=1)[0])
-    name = _cut_version(name)
-    return Product(name, generic=False) if name else None
-
-
-def _cut_version(value: str) -> str:
-    """The name without a version at its end: `Partner Center Explorer v2.0` is `Partner Center Explorer`."""
-    name = _GUID.sub("", value[:LONGEST])
-    return " ".join(_VERSION.sub("", name).split()).strip(" -_/,;:")[:_LONGEST_NAME]
-
-
 def tool_of(client: Client, names: Names | None = None) -> Tool:
     """The tool that a client belongs to, named by the partner's `names` first.
 
     Precedence: `names` (app id, application, client, product); MS-PartnerCenter-Application;
     MS-PartnerCenter-Client; a product of its own; a known app id; a general product (curl, a browser);
-    `app <id>`; `unnamed client`.
+    `app <id>`; `unnamed client`. One name given by the partner is one tool, whatever else differs.
     """
-    application = _cut_version(client.application or "") or None
-    sdk = _cut_version(client.client or "") or None
+    application = cut_version(client.application or "") or None
+    sdk = cut_version(client.client or "") or None
     product = product_of(client.user_agent)
     shown = None if product is None else product.name
     app_id = client.app_id
     given = _given(names or {}, app_id, client.application, application, client.client, sdk, shown)
+    if given is not None:
+        return Tool(given, None, None, None, None)
     name = (
-        given
-        or application
+        application
         or sdk
         or (product.name if product is not None and not product.generic else None)
         or KNOWN_APPS.get(app_id or "")
@@ -243,7 +168,7 @@ def parse_names(content: str) -> Names:
     for key, name in pairs:
         if not key.strip() or not name.strip():
             raise AuditError(f"A line of the names file lacks its app id or its name. {_NAMES_FORM}")
-        names[key.strip().strip("{}").lower()] = " ".join(name.split())[:_LONGEST_NAME]
+        names[key.strip().strip("{}").lower()] = " ".join(name.split())[:LONGEST_NAME]
     if not names:
         raise AuditError(f"The names file holds no names. {_NAMES_FORM}")
     return names

@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -60,9 +60,9 @@ class Stretch(NamedTuple):
 class RowFacts:
     """All that is known of one row of the report: what each credential did, ever.
 
-    `starter_known`: the row knows what starts the program (a scheduled task, a service, cron, somebody's session),
-    so that runs by hand and by schedule are two rows. `specific`: it is one known program, not what may be several
-    jobs. `captured`: it comes from a capture, which watches nothing.
+    `starter_known`: it is one known program, and a scheduler or a service starts it (a scheduled task, cron, a unit):
+    runs by hand are rows of their own, and are none of these. `specific`: it is one known program, not what may be
+    several jobs. `captured`: it comes from a capture, which watches nothing.
     """
 
     evidence: Mapping[Credential, Sequence[Stretch]]
@@ -115,14 +115,6 @@ class Standing:
 
 _DAY: Final = 24 * 3600.0
 _HOUR: Final = 3600.0
-# Seconds between the issue of two good tokens that show a lasting change. A refresh token may be kept for months,
-# so one good token does not show that the stored one was replaced.
-_LASTING: Final = _DAY
-# The longest wait, in watched days. A job that runs more rarely than this cannot be told from one that is fixed.
-LONGEST_WAIT: Final = 40.0
-_SHORTEST_WAIT: Final = 8.0
-_FEWEST_BAD_DAYS: Final = 3
-_SHORTEST_SPAN: Final = 7
 
 
 class _Looks(NamedTuple):
@@ -234,6 +226,20 @@ def depends_on_times(evidence: Iterable[Stretch]) -> bool:
 # -- the rule -----------------------------------------------------------------------------------------------
 
 
+class _Issued(NamedTuple):
+    """When good tokens were issued: the first, the last, and how many."""
+
+    first: float
+    last: float
+    tokens: int
+
+    def plus(self, other: _Issued | None) -> _Issued:
+        """Both together."""
+        if other is None:
+            return self
+        return _Issued(min(self.first, other.first), max(self.last, other.last), self.tokens + other.tokens)
+
+
 class _Good:
     """Good Stretches, as the rule asks for them."""
 
@@ -244,9 +250,11 @@ class _Good:
         )
         self._days: dict[float, dict[int, set[int]]] = {}
 
-    def issued(self, after: float) -> Sequence[float]:
-        """When tokens were issued after that moment, each moment once, in order."""
-        return self._issued[bisect_right(self._issued, after) :]
+    def issued(self, after: float) -> _Issued | None:
+        """When tokens were issued after that moment; None: none was."""
+        at = bisect_right(self._issued, after)
+        left = len(self._issued) - at
+        return _Issued(self._issued[at], self._issued[-1], left) if left else None
 
     def days(self, after: float) -> Mapping[int, set[int]]:
         """Hour of the day to the days with good calls in it, by tokens issued after that moment."""
@@ -267,76 +275,153 @@ class _Good:
 class _Case:
     """What the lines of the rule look at: one credential's bad calls, and what came after them."""
 
-    bad: Sequence[Stretch]
-    first_bad: float
-    last_bad: float
+    bad_days: Mapping[int, set[int]]  # hour of the day -> days with bad calls in it
     between: bool  # whether a good call of this credential came between the first and the last bad one
-    issued: Sequence[float]  # of good tokens after the last bad call, of this credential or one in its place
-    anybody: Sequence[float]  # the same, of any credential of the row
+    own: _Issued | None  # good tokens of this credential after its last bad call
+    issued: _Issued | None  # the same, of this credential or one in its place
+    anybody: _Issued | None  # the same, of any credential of the row
     good_days: Sequence[Mapping[int, set[int]]]  # hour of the day -> days with good calls since
-    watched: float  # days, since the last bad call
+    watched: Callable[[float], float]  # days from the last bad call to a moment in which a recorder ran
+    now: float
     starter_known: bool
+    specific: bool
+
+    def bad_near(self, hour: int) -> set[int]:
+        """The days with bad calls in that hour of the day, or the one before or after it (clocks change)."""
+        return {day for close in _near(hour) for day in self.bad_days.get(close, ())}
+
+    def good_near(self, hour: int) -> set[int]:
+        """The same for good calls since."""
+        return {day for good in self.good_days for close in _near(hour) for day in good.get(close, ())}
+
+    @property
+    def all_bad_days(self) -> Sequence[int]:
+        """The days with bad calls, in order."""
+        return sorted({day for days in self.bad_days.values() for day in days})
 
 
-def _lasting(issued: Sequence[float]) -> bool:
-    return bool(issued) and issued[-1] - issued[0] >= _LASTING
+def _near(hour: int) -> tuple[int, int, int]:
+    return (hour - 1) % 24, hour, (hour + 1) % 24
 
 
-def wait_of(bad_days: Iterable[int]) -> float:
-    """How many watched days without a bad call it takes, by the days (numbers) with bad calls.
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The numbers of the rule, and the conditions of its first two lines.
 
-    A job with a rhythm is waited for twice its longest pause, but no more than ten days longer than it; without a
-    rhythm, as long as a monthly job may take.
+    The laboratory of months (`tests/months`) weakens each, and then finds a job that fails and is said to be fixed.
     """
-    days = sorted(set(bad_days))
-    if len(days) < _FEWEST_BAD_DAYS or days[-1] - days[0] < _SHORTEST_SPAN:
-        return LONGEST_WAIT
-    pause = _longest_pause(days)
-    return min(LONGEST_WAIT, max(_SHORTEST_WAIT, min(2.0 * pause + 1, pause + 10.0)))
+
+    # Seconds between the issue of two good tokens that show a lasting change. A refresh token may be kept for
+    # months, so one good token does not show that the stored one was replaced.
+    lasting: float = _DAY
+    # The longest wait, in watched days. A job that runs more rarely than this cannot be told from one that is fixed.
+    longest_wait: float = 40.0
+    # On that many days, over at least that many days, bad calls make a rhythm. People keep none.
+    fewest_bad_days: int = 3
+    shortest_span: int = 7
+    # How many days longer than the longest pause is waited: jobs are switched off for a week.
+    margin: float = 10.0
+    # On that many days good calls must have come in each hour of the day in which bad ones came: another run of
+    # the same program has an hour of its own.
+    days_in_hour: int = 2
+    # Waiting ends with a good token: a program that fell silent was renamed, moved or switched off, and not fixed.
+    alive: bool = True
+    # Good tokens of another credential count only where the row never used two at the same time.
+    one_at_a_time: bool = True
+    by_schedule: tuple[Callable[[_Case, Rule], bool], ...] = ()
+    by_rhythm: tuple[Callable[[_Case, Rule], bool], ...] = ()
+
+    def wait_of(self, bad_days: Iterable[int]) -> float:
+        """How many watched days without a bad call it takes, by the days (numbers) with bad calls.
+
+        A job with a rhythm is waited for somewhat longer than its longest pause; without a rhythm, as long as a monthly
+        job may take.
+        """
+        days = sorted(set(bad_days))
+        if len(days) < self.fewest_bad_days or days[-1] - days[0] < self.shortest_span:
+            return self.longest_wait
+        return min(self.longest_wait, _longest_pause(days) + self.margin)
+
+
+def _lasting(issued: _Issued | None, rule: Rule) -> bool:
+    """Whether good tokens were issued long enough apart to show a lasting change."""
+    return issued is not None and issued.last - issued.first >= rule.lasting
 
 
 def _longest_pause(days: Sequence[int]) -> int:
     return max((after - before for before, after in pairwise(days)), default=0)
 
 
-def _wait_for_schedule(case: _Case) -> float | None:
+def _is_started_by_something_known(case: _Case, rule: Rule) -> bool:
+    """By hand and by schedule are two rows, so that nobody's test by hand stands for the next run."""
+    return case.starter_known
+
+
+def _none_was_between(case: _Case, rule: Rule) -> bool:
+    """No good call came between the bad ones: there is one job, which does not change from run to run."""
+    return not case.between
+
+
+def _came_at_their_hours(case: _Case, rule: Rule) -> bool:
+    """In each hour with bad calls good ones came since, on several days: what runs then was seen, and used MFA."""
+    return all(len(case.good_near(hour)) >= rule.days_in_hour for hour in case.bad_days)
+
+
+def _succeeds_a_habit(case: _Case, rule: Rule) -> bool:
+    """The good tokens are of the credential itself, or of one that took the place of one that was used for long."""
+    return _lasting(case.own, rule) or len(case.all_bad_days) >= rule.fewest_bad_days
+
+
+def _is_one_job(case: _Case, rule: Rule) -> bool:
+    """A rarer job hides behind a frequent one of the same name, so what may be several jobs has no rhythm."""
+    return case.specific
+
+
+RULE: Final = Rule(
+    by_schedule=(
+        _is_started_by_something_known,
+        _none_was_between,
+        _came_at_their_hours,
+        _succeeds_a_habit,
+    ),
+    by_rhythm=(_is_one_job, _came_at_their_hours),
+)
+
+
+def _wait_for_schedule(case: _Case, rule: Rule) -> float | None:
     """a. The row knows what starts the program: its next runs used MFA, and no run between the bad ones did."""
-    if not case.starter_known or case.between or not case.issued:
+    if not _lasting(case.issued, rule) or not all(holds(case, rule) for holds in rule.by_schedule):
         return None
-    return 0.0 if _lasting(case.issued) else 1.0
+    return 0.0
 
 
-def _wait_for_watching(case: _Case) -> float | None:
-    """b. In watched time the bad calls have not come back: not at all, and not at their hours of the day."""
-    if not _lasting(case.issued):
+def _wait_for_rhythm(case: _Case, rule: Rule) -> float | None:
+    """b. In watched time the bad calls have not come back, when by their rhythm at each hour of the day they would."""
+    issued = case.issued
+    if issued is None or not _lasting(issued, rule) or not all(holds(case, rule) for holds in rule.by_rhythm):
         return None
-    bad_days: dict[int, set[int]] = {}
-    for one in case.bad:
-        for moment in (one.first, one.last):
-            bad_days.setdefault(_hour(moment), set()).add(_day(moment))
-    waits = [wait_of(day for days in bad_days.values() for day in days)]
-    for hour, days in bad_days.items():
-        near = {
-            day
-            for good in case.good_days
-            for close in (hour - 1, hour, hour + 1)
-            for day in good.get(close % 24, ())
-        }
-        if len(near) < 2:
-            waits.append(wait_of(days))
-    return max(0.0, max(waits) - case.watched)
+    return _still(case, rule, max(rule.wait_of(case.bad_near(hour)) for hour in case.bad_days), issued.last)
 
 
-def _wait_for_silence(case: _Case) -> float | None:
-    """c. The credential is gone for as long as a monthly job may take, while the row lives on with others."""
-    return max(0.0, LONGEST_WAIT - case.watched) if _lasting(case.anybody) else None
+def _wait_for_silence(case: _Case, rule: Rule) -> float | None:
+    """c. The bad calls are gone for as long as a monthly job may take, while the row lives on."""
+    if case.anybody is None or not _lasting(case.anybody, rule):
+        return None
+    return _still(case, rule, rule.longest_wait, case.anybody.last)
+
+
+def _still(case: _Case, rule: Rule, wait: float, last_good: float) -> float:
+    """How many watched days of a wait are left; at least until tomorrow where only the next good token is missing."""
+    if case.watched(last_good if rule.alive else case.now) >= wait:
+        return 0.0
+    return max(1.0, wait - case.watched(case.now))
 
 
 # Each line says how many watched days there are still to wait (0: fixed), or None where it does not apply. Any
 # line suffices. Good tokens of another credential count (succession) where `weigh` lets them into the case.
-_LINES: Final[tuple[Callable[[_Case], float | None], ...]] = (
+_LINES: Final[tuple[Callable[[_Case, Rule], float | None], ...]] = (
     _wait_for_schedule,
-    _wait_for_watching,
+    _wait_for_rhythm,
     _wait_for_silence,
 )
 
@@ -372,6 +457,7 @@ def weigh(
     *,
     since: float | None = None,
     strict: bool = False,
+    rule: Rule = RULE,
 ) -> Standing:
     """The standing of a row at the moment `now` (the period's end, or the present), by the tables above.
 
@@ -392,9 +478,8 @@ def weigh(
     )
     # Succession: the fix changed app id or account. In a row that always used one credential at a time, the good
     # calls after its last bad one are those of the credential that took the place of all before it.
-    after = _Good(
-        one for one in fine if row_last_bad is not None and one.first > row_last_bad and _one_at_a_time(row)
-    )
+    succeeds = row_last_bad is not None and (not rule.one_at_a_time or _is_one_at_a_time(row))
+    after = _Good(one for one in fine if succeeds and one.first > (row_last_bad or 0.0))
     found = {}
     for credential, owned in proofs.items():
         bad = [one for one in owned if one.kind is _Kind.BAD]
@@ -404,22 +489,33 @@ def weigh(
         first_bad = min(one.stretch.first for one in bad)
         last_bad = max(one.stretch.last for one in bad)
         good = _Good(one.stretch for one in owned if one.kind in _FINE)
+        own, taken_over = good.issued(last_bad), after.issued(last_bad)
+        if last_bad == row_last_bad and taken_over is not None:
+            both: _Issued | None = taken_over  # what came after the row's last bad call is in it already
+        else:
+            both = taken_over if own is None else own.plus(taken_over)
+        bad_days: dict[int, set[int]] = {}
+        for one in bad:
+            for moment in (one.stretch.first, one.stretch.last):
+                bad_days.setdefault(_hour(moment), set()).add(_day(moment))
         case = _Case(
-            [one.stretch for one in bad],
-            first_bad,
-            last_bad,
+            bad_days,
             good.is_between(first_bad, last_bad),
-            sorted({*good.issued(last_bad), *after.issued(last_bad)}),
+            own,
+            both,
             anybody.issued(last_bad),
             (good.days(last_bad), after.days(row_last_bad or 0.0)),
-            watched_days(watched, last_bad, now),
+            partial(watched_days, watched, last_bad),
+            now,
             row.starter_known,
+            row.specific,
         )
-        found[credential] = _stand_with_bad(row, owned, case, now, since=since, strict=strict)
+        found[credential] = _stand_with_bad(row, owned, case, rule, now, since=since, strict=strict)
     return fold(found)
 
 
-def _one_at_a_time(row: RowFacts) -> bool:
+def _is_one_at_a_time(row: RowFacts) -> bool:
+    """Whether the row never used two credentials at a time."""
     spans = sorted(
         (min(one.first for one in stretches), max(one.last for one in stretches))
         for stretches in row.evidence.values()
@@ -432,39 +528,41 @@ def _stand_with_bad(
     row: RowFacts,
     owned: Sequence[_Proof],
     case: _Case,
+    rule: Rule,
     now: float,
     *,
     since: float | None,
     strict: bool,
 ) -> Standing:
-    reasons = {reason for one in owned if one.kind is _Kind.BAD for reason in one.reasons}
+    bad = [one for one in owned if one.kind is _Kind.BAD]
+    reasons = {reason for one in bad for reason in one.reasons}
     issued = case.issued or case.anybody
     why = Why(
         "failing",
-        case.first_bad,
-        case.last_bad,
-        sum(one.counts.calls for one in case.bad),
-        issued[0] if issued else None,
-        len(issued),
+        min(one.stretch.first for one in bad),
+        max(one.stretch.last for one in bad),
+        sum(one.stretch.counts.calls for one in bad),
+        issued.first if issued else None,
+        issued.tokens if issued else 0,
     )
-    waits = [wait for line in _LINES if (wait := line(case)) is not None]
+    waits = [wait for line in _LINES if (wait := line(case, rule)) is not None]
     if strict or not (case.issued or waits):
         return Standing(Verdict.NON_COMPLIANT, order(reasons), why, case.between)
     if row.captured:
         why = why._replace(kind="captured")
         return Standing(Verdict.UNDETERMINED, order({"fixed-in-capture"} | reasons), why, case.between)
-    # One good token: the second is a day away, and by then b. says how long.
-    wait = min(waits, default=max(1.0, LONGEST_WAIT - case.watched))
+    # One good token: the second is a day away, and by then the lines say how long.
+    wait = min(waits, default=max(1.0, rule.longest_wait - case.watched(now)))
     until = now + wait * _DAY
     if wait <= 0.0:
-        rest = [one for one in owned if one.kind is not _Kind.BAD and one.stretch.last > case.last_bad]
+        rest = [one for one in owned if one.kind is not _Kind.BAD and one.stretch.last > why.last_bad]
         today = _stand_without_bad(row, rest, since)
         return replace(today, why=why._replace(kind="fixed", until=now))
     if not case.between:
         why = why._replace(kind="waiting", until=until)
         return Standing(Verdict.UNDETERMINED, order({"recently-changed"} | reasons), why, False, until)
     # Until the longest pause between two bad calls is over, the next one is not even due.
-    due = case.watched > _longest_pause(sorted({_day(one.last) for one in case.bad}))
+    due = case.watched(now) > _longest_pause(case.all_bad_days)
     verdict = Verdict.UNDETERMINED if due else Verdict.NON_COMPLIANT
     why = why._replace(kind="side-by-side", until=until)
     return Standing(verdict, order({"side-by-side"} | reasons), why, True, until)

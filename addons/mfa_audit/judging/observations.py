@@ -12,8 +12,8 @@ from mfa_audit.judging import server, tokens
 from mfa_audit.judging.clients import LONGEST, Client, client_of
 from mfa_audit.judging.operations import operation
 from mfa_audit.judging.people import NAMES, People
+from mfa_audit.judging.reasons import Verdict
 from mfa_audit.judging.tokens import Token
-from mfa_audit.judging.verdicts import Caller, caller
 
 # Entra lets clocks differ by five minutes; Partner Center's own tolerance is not documented.
 LEEWAY: Final = 300.0
@@ -29,9 +29,11 @@ class Observation(NamedTuple):
 
     `at` in seconds since 1970 (UTC). `operation` is method and path template, such as
     `GET /v1/customers/*/users`. `accepted`: the server's answer shows that it took the token.
-    `blocked`: refused for want of MFA; `blocked_by_test`: the same, but because mfa-audit asked for it.
+    `blocked`: refused because MFA was missing; `blocked_by_test`: the same, but because the request asked for it.
     `expired`: used more than 5 minutes past its expiry. `server`: True/False is isMfaCompliant's own word,
-    None where it said nothing. `request_id` and `correlation_id` are GUIDs or None.
+    None where it said nothing.
+    `unanswered`: no answer of Partner Center came. `refused`: a 401 whose cause is not known.
+    `request_id` and `correlation_id` are GUIDs or None.
     """
 
     at: float
@@ -47,6 +49,8 @@ class Observation(NamedTuple):
     server: bool | None
     request_id: str | None
     correlation_id: str | None
+    unanswered: bool = False
+    refused: bool = False
 
 
 class Judge:
@@ -76,7 +80,7 @@ class Judge:
                 exchange.at,
                 Client(None, None, None, None, None),
                 tokens.FAILED if exchange.authorization else tokens.NO_TOKEN,
-                exchange.program,
+                self.keep(exchange.program),
                 "OTHER /",
                 exchange.status,
                 *(False, False, False, False),
@@ -86,9 +90,8 @@ class Judge:
     def _observe(self, exchange: Exchange) -> Observation:
         token = self.read_token(exchange.authorization) if exchange.authorization else tokens.NO_TOKEN
         status = exchange.status
-        refused = status == 401 and server.refused_for_mfa(
-            status, exchange.reason_phrase, exchange.body, exchange.www_authenticate
-        )
+        cause = server.refusal(status, exchange.reason_phrase, exchange.body, exchange.www_authenticate)
+        refused = cause is server.Cause.MFA
         return Observation(
             exchange.at,
             self._client(
@@ -101,21 +104,27 @@ class Judge:
                 )
             ),
             token,
-            exchange.program,
+            self.keep(exchange.program),
             operation(exchange.method, exchange.path),
             status,
-            server.accepted(status),
+            server.accepted(status, own_id=exchange.own_id),
             refused and not exchange.tested,
             refused and exchange.tested,
             token.expires is not None and exchange.at > token.expires + LEEWAY,
             server.word(exchange.mfa_compliant),
             _guid(exchange.request_id),
             _guid(exchange.correlation_id),
+            server.unanswered(status, own_id=exchange.own_id),
+            cause is server.Cause.UNKNOWN,
         )
 
-    def is_user_token(self, authorization: tuple[Secret, ...]) -> bool:
-        """Whether a user is behind the token that a call carries."""
-        return caller(self.read_token(authorization).claims) is Caller.USER
+    def keep(self, program: Program | None) -> Program | None:
+        """The program as this judge's choice for people wants it."""
+        return self._people.program(program)
+
+    def may_be_user_token(self, authorization: tuple[Secret, ...]) -> bool:
+        """Whether the token that a call carries is not clearly an app's own: one that only the server can judge too."""
+        return self.read_token(authorization).verdict is not Verdict.EXEMPT
 
     def read_token(self, authorization: tuple[Secret, ...]) -> Token:
         """The token that a call carries; from memory where it came before. Never raises."""

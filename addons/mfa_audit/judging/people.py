@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
+from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.claims import CLAIMS, Privacy
 from mfa_audit.judging.tokens import Token, User
 
@@ -79,6 +80,12 @@ class People:
         own = user.object_id or user.name
         return User(user.tenant, None if own is None else self.alias(own), name)
 
+    def program(self, program: Program | None) -> Program | None:
+        """The program as this choice wants it: its account names a person or may do so."""
+        if program is None or program.account is None or self.mode is Mode.NAME:
+            return program
+        return program._replace(account=self.alias(program.account))
+
     def alias(self, value: str) -> str:
         """A keyed pseudonym such as `user-3f9a2c1b77d0`; a pseudonym stays what it is."""
         if _MADE.fullmatch(value):
@@ -93,8 +100,7 @@ class People:
         return None if self.mode is Mode.NONE else self.alias(value)
 
     def label(self, user: User | None, number: int | None = None) -> str:
-        """What to show for a stored user, by this choice; `number` is the store's own for him, used with
-        `none`."""
+        """What to show for a stored user, by this choice; `number` is used where no name may be shown."""
         if user is None:
             return "no user"
         if self.mode is Mode.NONE:

@@ -136,7 +136,7 @@ def read(values: Sequence[Secret]) -> Token:
         return SEVERAL
     if sum(len(value.reveal()) for value in values) > LONGEST_AUTHORIZATION:
         return TOO_LONG
-    parts = [_unwrap(part) for value in values for part in _JOINED.split(value.reveal(), MOST_TOKENS)]
+    parts = [unwrap(part) for value in values for part in _JOINED.split(value.reveal(), MOST_TOKENS)]
     if len(parts) > 1:
         # `Bearer` beside `Bearer <token>` is a client that set its header twice, and the same bare or with
         # a scheme is one token.
@@ -146,7 +146,7 @@ def read(values: Sequence[Secret]) -> Token:
     return _read(*next((part for part in parts if part[0]), parts[0]))
 
 
-def _unwrap(value: bytes) -> tuple[str | None, bytes]:
+def unwrap(value: bytes) -> tuple[str | None, bytes]:
     """The scheme that a value names (None: none that we know) and the token in it, without quotes and
     spaces."""
     scheme = None
@@ -165,7 +165,7 @@ def _read(scheme: str | None, token: bytes) -> Token:
         return unread(Form.MALFORMED, "empty-token")
     # `Token eyJ…` and other words that we do not know: read the last word when it can be read.
     candidate = token.rsplit(None, 1)[-1] if scheme is None else token
-    payload = _payload(candidate)
+    payload = read_payload(candidate)
     if payload is not None:
         inner = payload.get("at")
         if scheme in _PROVING and isinstance(inner, str) and inner.isascii():
@@ -178,7 +178,7 @@ def _read(scheme: str | None, token: bytes) -> Token:
 
 
 def _inner(token: bytes) -> Token:
-    payload = _payload(token)
+    payload = read_payload(token)
     return unread(Form.POP, "proof-of-possession") if payload is None else _token(token, payload)
 
 
@@ -235,7 +235,7 @@ def _fingerprint(token: bytes) -> str | None:
     return hashlib.sha256(token).hexdigest()
 
 
-def _payload(token: bytes) -> dict[str, Any] | None:
+def read_payload(token: bytes) -> dict[str, Any] | None:
     """The claims of a JWT as they are, or None.
 
     The real header is left out: PyJWT refuses an unknown `crit`, a `kid` that is no string and more,

@@ -124,6 +124,12 @@ def _audiences(claims: Claims) -> set[str]:
     return {word.rstrip("/") for word in words(claims.get("aud"))}
 
 
+def is_for_another(claims: Claims) -> bool:
+    """Whether the token names audiences, and none of them is Partner Center."""
+    audiences = _audiences(claims)
+    return bool(audiences) and not audiences & AUDIENCES
+
+
 class _Case(NamedTuple):
     """What the rules below look at, read from the claims once."""
 

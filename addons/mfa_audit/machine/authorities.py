@@ -151,12 +151,16 @@ def ensure(confdir: Path, hosts: Sequence[str] = ()) -> Authority:
         make_private(confdir)
     with _locked(confdir):
         kept = load(confdir)
-        soon = datetime.now(UTC) + timedelta(days=RENEW_DAYS)
-        if kept is None or kept.hosts != _permitted(hosts) or kept.expires < soon:
+        if kept is None or kept.hosts != _permitted(hosts) or is_due(kept):
             return create(confdir, hosts, days=KEPT_DAYS)
         with _writing(confdir):
             _publish(kept)
         return kept
+
+
+def is_due(authority: Authority) -> bool:
+    """Whether a kept authority is to be renewed, which begins `RENEW_DAYS` before its end."""
+    return authority.expires < datetime.now(UTC) + timedelta(days=RENEW_DAYS)
 
 
 def _permitted(hosts: Sequence[str]) -> tuple[str, ...]:

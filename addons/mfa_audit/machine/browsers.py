@@ -18,6 +18,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from mfa_audit.errors import AuditError
+from mfa_audit.machine.environment.variables import SECRETS
 from mfa_audit.machine.trust import load_certificate
 from mfa_audit.machine.trust.nss import add_to
 
@@ -201,7 +202,7 @@ def surroundings(variables: Mapping[str, str], profile: Path) -> dict[str, str]:
         if len(str(profile)) <= 107 - len("/org.chromium.Chromium.XXXXXX/SingletonSocket"):
             child["TMPDIR"] = str(profile)
     # A corporate proxy that the terminal names is behind ours; the browser is told of ours on its command line.
-    for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", *SECRETS):
         child.pop(name, None)
         child.pop(name.lower(), None)
     return child

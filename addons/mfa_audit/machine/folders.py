@@ -33,6 +33,11 @@ def running_folder() -> Path:
     return _folder("state") / "running"
 
 
+def journals_folder() -> Path:
+    """Journals whose database is not on a local disk."""
+    return _folder("state") / "journals"
+
+
 def people_folder() -> Path:
     """The key of pseudonyms, apart from the databases: copying those does not take it along."""
     return _folder("config") / "people"

@@ -9,7 +9,7 @@ from typing import Final
 from mfa_audit.machine.heap import give_back
 from mfa_audit.reports.databases import report_on_recording
 from mfa_audit.reports.model import Report
-from mfa_audit.reports.summary import Settings
+from mfa_audit.reports.settings import Settings
 from mfa_audit.store.recorder import Recorder
 
 _LASTS: Final = 1.0  # seconds that a report is good for, at least

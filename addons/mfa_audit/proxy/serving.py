@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mitmproxy import addons, exceptions, master, options, version
+from mitmproxy.net import tls
 
 from mfa_audit.addon.live import PartnerCenterMfa
 from mfa_audit.addon.programs import holder_of
@@ -22,9 +23,13 @@ from mfa_audit.machine.authorities import Authority
 from mfa_audit.machine.environment import roots
 from mfa_audit.machine.environment.variables import named_roots
 from mfa_audit.machine.folders import write_private
+from mfa_audit.machine.loopback import is_loopback
 from mfa_audit.printable import line
 from mfa_audit.proxy.live_page_addon import LivePage, Read
 from mfa_audit.proxy.mitmproxy_options import WARNED, check_names, refuse
+from mfa_audit.proxy.passing import passing
+from mfa_audit.proxy.passing.connecting import IDLE_SECONDS, keep_alive
+from mfa_audit.proxy.passing.passing_addon import Passing
 from mfa_audit.proxy.upstream import DEFAULT_HOST, DEFAULT_PORT, Route
 from mfa_audit.store.recorder import Recorder
 
@@ -131,13 +136,18 @@ async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIte
     addon = PartnerCenterMfa(settings.kind, opens=False)
     page = LivePage() if settings.page else None
     running: asyncio.Task[None] | None = None
+    replaced = contextlib.ExitStack()
     try:
+        replaced.enter_context(passing())
         machine, remarks = _configure(settings, addon, page)
         _mute()
+        _keep_no_tls_secrets()
         running = asyncio.create_task(machine.run())
         await _wait_until_ready(machine, running, log, settings)
         address = machine.addons.get("proxyserver").listen_addrs()[0]
         logging.getLogger().removeHandler(log)
+        _check_listeners(machine)
+        keep_alive(machine.addons.get("proxyserver"))
         assert addon.recorder is not None  # noqa: S101 - configuring opened it, or raised
         yield Proxy(address[0], address[1], addon.recorder, page, remarks)
     finally:
@@ -146,6 +156,7 @@ async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIte
             await _stop(machine, running)
         if addon.recorder is not None:
             addon.recorder.close()
+        replaced.close()
         logging.getLogger("mfa_audit").removeHandler(talk)
 
 
@@ -156,7 +167,9 @@ def _configure(
     machine = _Master(opts)
     # Ours first: they must see each request before any addon that reroutes or rewrites it.
     ours = [addon] if page is None else [addon, page]
-    machine.addons.add(*ours, *addons.default_addons())
+    machine.addons.add(*ours, *addons.default_addons(), Passing(addon, settings.authority, settings.hosts))
+    if "tcp_timeout" in opts:  # mitmproxy 12; in 11 it is a constant, which `passing` sets
+        opts.update(tcp_timeout=IDLE_SECONDS)
     try:
         opts.update(
             confdir=str(settings.authority.confdir),
@@ -168,6 +181,11 @@ def _configure(
             # A leaf that copied names from the server's certificate would break the authority's constraints.
             upstream_cert=False,
             onboarding=False,
+            # mitmproxy refuses what some servers send and their clients take, such as blanks around a field. Its
+            # connections to servers belong to one client's connection each, so nobody can smuggle into another's.
+            validate_inbound_headers=False,
+            # A ping that clients never sent may count as abuse, and keeps alive what the server wants to close.
+            http2_ping_keepalive=0,
             ssl_verify_upstream_trusted_ca=str(_write_roots(settings.authority.confdir)),
             **settings.route.options(),
         )
@@ -223,6 +241,13 @@ def _mute() -> None:
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 
+def _keep_no_tls_secrets() -> None:
+    """Where SSLKEYLOGFILE or MITMPROXY_SSLKEYLOGFILE names a file when mitmproxy is loaded, it appends the secrets of
+    all TLS that it opens to that file, which everybody may read; with them a recording of the network shows tokens.
+    """
+    tls.log_master_secret = None
+
+
 async def _wait_until_ready(
     machine: _Master, running: asyncio.Task[None], log: _StartLog, settings: ProxySettings
 ) -> None:
@@ -240,6 +265,20 @@ async def _wait_until_ready(
             "--listen HOST:PORT, or end that program."
         )
     raise AuditError(line(trouble, 1_000))
+
+
+def _check_listeners(machine: _Master) -> None:
+    """Raise AuditError when others than this machine reach the proxy without a password, whatever opened it."""
+    open_to_all = [
+        f"{address[0]}:{address[1]}"
+        for address in machine.addons.get("proxyserver").listen_addrs()
+        if not is_loopback(address[0])
+    ]
+    if open_to_all and not machine.options.proxyauth:
+        raise AuditError(
+            f"others than this machine would reach the proxy at {line(', '.join(open_to_all))} without a password: "
+            "add --proxy-auth USER:PASSWORD, or have each --mode listen on 127.0.0.1, as in socks5@127.0.0.1:1080."
+        )
 
 
 async def _stop(machine: _Master, running: asyncio.Task[None]) -> None:

@@ -6,61 +6,51 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from mfa_audit.judging.clients import KNOWN_APPS, Names, tool_of
+from mfa_audit.judging.clients import KNOWN_APPS
 from mfa_audit.judging.people import People
 from mfa_audit.reports.model import Match, Microsoft, MicrosoftApplication, MicrosoftUser
-from mfa_audit.store.ledger import Ledger, MicrosoftCall, MicrosoftDay
+from mfa_audit.reports.tool_rows import Grouping
+from mfa_audit.store.ledger import MicrosoftCall, MicrosoftDay, MicrosoftFacts
 
 _DAY: Final = 24 * 3600
-# Microsoft's lists show the last seven days. What failed in the seven days up to the newest row still does; what
-# failed earlier, and not since, was mended.
-_CURRENT_DAYS: Final = 7
+# So many later days with MFA only show that an application is mended, as two good tokens a day apart do.
+_GOOD_DAYS: Final = 2
 
 
-def compare(ledgers: Sequence[Ledger], names: Names | None, people: People) -> Microsoft | None:
-    """What Microsoft's lists in these ledgers say; None where none were imported."""
-    facts = [ledger.microsoft for ledger in ledgers]
-    # The same list may have been imported into several databases; the row that knows more counts.
-    calls: dict[tuple[object, ...], MicrosoftCall] = {}
-    for call in (call for fact in facts for call in fact.calls):
-        key = (call.request_id, call.at, call.application_id, call.operation)
-        if key not in calls or calls[key].seen is None:
-            calls[key] = call
-    days: dict[tuple[object, ...], MicrosoftDay] = {}
-    for day in (day for fact in facts for day in fact.days):
-        date = (day.application_id, day.day)
-        if date not in days or days[date].requests < day.requests:
-            days[date] = day
-    users = {principal for fact in facts for principal in fact.principals}
-    if not (calls or days or users):
+def compare(
+    facts: MicrosoftFacts, start: float | None, grouping: Grouping, people: People
+) -> Microsoft | None:
+    """What Microsoft's lists say of the period from `start` (seconds since 1970), None where none were imported.
+
+    What they say of days before it is no part of the numbers, but an application that failed then fails until later
+    days of its own show otherwise.
+    """
+    if not (facts.calls or facts.days or facts.principals):
         return None
-    newest = max(
-        [_day_of(call) for call in calls.values()] + [day.day or 0 for day in days.values()], default=0
-    )
-    applications = {call.application_id for call in calls.values()} | {
-        day.application_id for day in days.values()
-    }
+    calls: dict[str | None, list[MicrosoftCall]] = {}
+    for call in facts.calls:
+        calls.setdefault(call.application_id, []).append(call)
+    days: dict[str | None, list[MicrosoftDay]] = {}
+    for day in facts.days:
+        days.setdefault(day.application_id, []).append(day)
     rows = [
-        _application(
-            application,
-            [call for call in calls.values() if call.application_id == application],
-            [day for day in days.values() if day.application_id == application],
-            newest - _CURRENT_DAYS + 1,
-            people,
-        )
-        for application in applications
+        _application(application, calls.get(application, ()), days.get(application, ()), start, people)
+        for application in calls.keys() | days.keys()
     ]
+    listed = [call for call in facts.calls if _is_in(call.at, start)]
+    shown = [row for row in rows if row.calls or row.failing]
+    users = [(user, at) for user, at in facts.principals if _is_in(at, start)]
     return Microsoft(
-        calls=len(calls),
-        seen=sum(call.seen is not None for call in calls.values()),
+        calls=len(listed),
+        seen=sum(call.seen is not None for call in listed),
         applications=tuple(
-            sorted(rows, key=lambda row: (not row.failing, -(row.calls - row.with_mfa), -row.calls, row.name))
+            sorted(shown, key=lambda row: (not row.failing, -row.without_mfa, -row.calls, row.name))
         ),
         users=tuple(
             MicrosoftUser(people.label(user), user.tenant, _time(at))
-            for user, at in sorted(users, key=lambda one: (-(one[1] or 0), str(one[0])))
+            for user, at in sorted(set(users), key=lambda one: (-(one[1] or 0), str(one[0])))
         ),
-        matches=tuple(_matches(calls.values(), {row.application_id: row.name for row in rows}, names)),
+        matches=tuple(_matches(listed, {row.application_id: row.name for row in rows}, grouping)),
     )
 
 
@@ -68,16 +58,18 @@ def _application(
     application: str | None,
     calls: Sequence[MicrosoftCall],
     days: Sequence[MicrosoftDay],
-    current: int,
+    start: float | None,
     people: People,
 ) -> MicrosoftApplication:
+    listed = [call for call in calls if _is_in(call.at, start)]
+    first_day = None if start is None else int(start // _DAY)
+    listed_days = [day for day in days if day.day is None or first_day is None or day.day >= first_day]
     # Both lists count the same calls: the summary all of them, the other list 10,000 at most.
-    total, compliant = sum(day.requests for day in days), sum(day.mfa_requests for day in days)
-    if len(calls) > total:
-        total, compliant = len(calls), sum(call.mfa_compliant is True for call in calls)
-    failing = any(day.requests > day.mfa_requests and (day.day or current) >= current for day in days) or any(
-        call.mfa_compliant is False and (_day_of(call) or current) >= current for call in calls
-    )
+    total, compliant = sum(day.requests for day in listed_days), sum(day.mfa_requests for day in listed_days)
+    without = total - compliant
+    if len(listed) > total:
+        total, compliant = len(listed), sum(call.mfa_compliant is True for call in listed)
+        without = sum(call.mfa_compliant is False for call in listed)
     named = next((day.name for day in days if day.name != application), None)
     times = [call.at for call in calls if call.at is not None]
     return MicrosoftApplication(
@@ -85,26 +77,57 @@ def _application(
         name=named or KNOWN_APPS.get(application or "") or application or "unknown application",
         calls=total,
         with_mfa=compliant,
-        seen=sum(call.seen is not None for call in calls),
-        failing=failing,
-        users=tuple(sorted({people.label(call.user) for call in calls if call.user is not None})),
+        without_mfa=without,
+        seen=sum(call.seen is not None for call in listed),
+        failing=_fails(calls, days),
+        users=tuple(sorted({people.label(call.user) for call in listed if call.user is not None})),
         last_seen=_time(
             max([*times, *(day.day * _DAY for day in days if day.day is not None)], default=None)
         ),
     )
 
 
+def _fails(calls: Sequence[MicrosoftCall], days: Sequence[MicrosoftDay]) -> bool:
+    """Whether calls without MFA were made that no recorder of ours saw, and no later days with MFA only follow.
+
+    What a recorder saw too decides the row of the tool that it was. Rows without a time are of any day.
+    """
+    seen_bad: dict[int, int] = {}
+    bad: set[int] = set()
+    good: set[int] = set()
+    for call in calls:
+        day = _day_of(call)
+        if call.mfa_compliant is False:
+            if call.seen is None:
+                bad.add(day)
+            else:
+                seen_bad[day] = seen_bad.get(day, 0) + 1
+        elif call.mfa_compliant is True:
+            good.add(day)
+    for one in days:
+        day = _ANY_DAY if one.day is None else one.day
+        without = one.requests - one.mfa_requests
+        if without > seen_bad.get(day, 0):
+            bad.add(day)
+        elif not without and one.requests:
+            good.add(day)
+    if not bad:
+        return False
+    return len({day for day in good - bad - seen_bad.keys() if day > max(bad)}) < _GOOD_DAYS
+
+
 def _matches(
-    calls: Iterable[MicrosoftCall], titles: Mapping[str | None, str], names: Names | None
+    calls: Iterable[MicrosoftCall], titles: Mapping[str | None, str], grouping: Grouping
 ) -> list[Match]:
     """Calls that both saw, grouped; disagreements first, then the most calls."""
     groups: dict[tuple[object, ...], list[MicrosoftCall]] = {}
     for call in calls:
         if call.seen is not None:
+            client, program, _ = call.seen.party
             key = (
                 call.application_id,
-                call.seen.client,
-                call.seen.program and call.seen.program.name,
+                client,
+                program and program.name,
                 call.seen.verdict,
                 call.mfa_compliant,
             )
@@ -112,9 +135,9 @@ def _matches(
     matches = [
         Match(
             application=titles[group[0].application_id],
-            tool=tool_of(seen.client, names).name,
-            program=seen.program and seen.program.name,
-            user_agent=seen.client.user_agent,
+            tool=grouping.tool(seen.party.client).name,
+            program=seen.party.program and seen.party.program.name,
+            user_agent=seen.party.client.user_agent,
             verdict=seen.verdict,
             microsoft_compliant=group[0].mfa_compliant,
             calls=len(group),
@@ -128,8 +151,15 @@ def _matches(
     )
 
 
+_ANY_DAY: Final = 1 << 40
+
+
 def _day_of(call: MicrosoftCall) -> int:
-    return 0 if call.at is None else int(call.at // _DAY)
+    return _ANY_DAY if call.at is None else int(call.at // _DAY)
+
+
+def _is_in(at: float | None, start: float | None) -> bool:
+    return at is None or start is None or at >= start
 
 
 def _time(seconds: float | None) -> datetime | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
-from mfa_audit.judging.history import Previously
+from mfa_audit.judging.counts import Counts
+from mfa_audit.judging.evidence import Why
 from mfa_audit.judging.reasons import Advice, Verdict
 from mfa_audit.judging.verdicts import Answer
 
@@ -44,10 +45,34 @@ class UserRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolRow:
-    """One tool, or one known program of it (`program` None: its programs were not told apart).
+class CredentialRow:
+    """One app id and user that a row signed in with; `user` as shown, None where no user is behind the tokens."""
 
-    `account` is the one that the program ran under, `started_by` what started it; None where not known.
+    app_id: str | None
+    user: str | None
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    first_seen: datetime
+    last_seen: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Previously:
+    """What a tool was before it was mended: its verdict, until when, and how many calls."""
+
+    verdict: Verdict
+    until: datetime
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRow:
+    """One known program on one machine, or what may be several jobs: a tool on one machine or in one capture.
+
+    `account` is the one that the program ran under, else the recorder's; `started_by` what started it, where known.
+    `capture` names the file that the calls were imported from, None: recorded live. `name`, `app_id`, `client`,
+    `application` and `user_agents` are what its credentials say, the most used first. `why` has the dates behind the
+    verdict where calls without MFA came.
     """
 
     name: str
@@ -57,19 +82,21 @@ class ToolRow:
     program: str | None
     account: str | None
     started_by: str | None
+    machine: str
+    capture: str | None
+    specific: bool
     sdk_versions: tuple[str, ...]
     user_agents: tuple[str, ...]
     verdict: Verdict
     reasons: tuple[str, ...]
-    previously: Previously | None
-    requests: int
+    why: Why | None
+    side_by_side: bool
+    waiting_until: datetime | None
+    counts: Counts
     tokens: int
-    blocked: int
-    blocked_by_test: int
-    expired: int
-    server_compliant: int
-    server_non_compliant: int
     users: tuple[UserRow, ...]
+    no_user: UserRow | None  # calls without a user behind them, where others of the row have one
+    credentials: tuple[CredentialRow, ...]
     tenants: tuple[str, ...]
     amr: tuple[str, ...]  # the amr values seen, as text such as "pwd" or "pwd, mfa"; "(none)" where absent
     operations: tuple[tuple[str, int], ...]  # most called first
@@ -77,13 +104,29 @@ class ToolRow:
     first_seen: datetime
     last_seen: datetime
     advice: Advice | None
+    apart: str = ""  # what tells it from the rows of the same title
 
     @property
     def title(self) -> str:
-        """What a person calls this row: the program where it is known, and the tool."""
+        """What a person calls this row: the program where it is known, the tool, and what tells it from others."""
         if self.program is None or self.program.lower() == self.name.lower():
-            return self.name
-        return f"{self.program} ({self.name})"
+            title = self.name
+        else:
+            title = f"{self.program} ({self.name})"
+        return f"{title}, {self.apart}" if self.apart else title
+
+    @property
+    def requests(self) -> int:
+        """How many calls in the period."""
+        return self.counts.calls
+
+    @property
+    def previously(self) -> Previously | None:
+        """What it was before good tokens came; None where nothing was, or still is, without MFA."""
+        if self.why is None or self.verdict is Verdict.NON_COMPLIANT:
+            return None
+        until = datetime.fromtimestamp(self.why.last_bad, UTC)
+        return Previously(Verdict.NON_COMPLIANT, until, self.why.bad_calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +136,13 @@ class NotAudited:
     host: str
     user_agent: str | None
     program: str | None
-    reason: str  # certificate-refused, upstream-tls-failed, tunnelled, no-request, unreachable
+    reason: str  # certificate-refused, upstream-tls-failed, tunnelled, no-request, unreachable, …
     count: int
     first_seen: datetime
     last_seen: datetime
     account: str | None = None
     started_by: str | None = None
+    machine: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +153,35 @@ class Gap:
     end: datetime
     reason: str  # stopped, crashed, slept, unloaded, behind
     lost: int = 0
+    machine: str = ""
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether calls may have been missed that nobody meant to miss; what was stopped, somebody stopped."""
+        return self.reason != "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class MachineCoverage:
+    """How much of the period was recorded on one machine, and how many calls it lost."""
+
+    machine: str
+    recorded_seconds: int
+    lost: int
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """How much of the period was recorded. `period_seconds` is its length up to now, for "61 of 168 hours"."""
+    """How much of the period was recorded. `period_seconds` is its length up to now, for "61 of 168 hours".
+
+    `recorded_seconds` are those of the machine with the fewest, since no machine's uptime covers another's.
+    """
 
     recorded_seconds: int
     period_seconds: int
     lost: int
     gaps: tuple[Gap, ...]
+    machines: tuple[MachineCoverage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +205,15 @@ class Source:
 class MicrosoftApplication:
     """An application in Microsoft's own lists: its calls, those with MFA, and those of them that we recorded too.
 
-    `failing`: Microsoft counts calls without MFA in the newest seven days of its lists.
+    `without_mfa` calls are those of which Microsoft says so; of the rest it does not say. `failing`: Microsoft counts
+    calls without MFA that no recorder of yours saw, and no later days with MFA only.
     """
 
     application_id: str | None
     name: str
     calls: int
     with_mfa: int
+    without_mfa: int
     seen: int
     failing: bool
     users: tuple[str, ...]
@@ -208,14 +273,14 @@ class Microsoft:
 class Report:
     """All that a report says; `tools` and `quiet` worst first.
 
-    `quiet`: tools that were failing when last seen, before the period. `databases`: the files looked at.
-    `notes`: further sentences for people, such as "programs not told apart". `machine` and `account`: where and
-    as whom the report was made, since the default database is that account's; empty where not known.
+    `quiet`: tools that were failing when last seen, before the period. `databases`: the files looked at. `notes`: ids
+    of further sentences for people (`formats/words.NOTES`). `machine` and `account`: where and as whom the report was
+    made, since the default database is that account's; empty where not known. `sanitised_sources`: captures whose
+    tokens had been taken out. `own`: one recording judges itself, and nothing before it counts.
     """
 
     generated_at: datetime
     answer: Answer
-    because: tuple[str, ...]
     period: Period
     totals: Totals
     tools: tuple[ToolRow, ...]
@@ -228,3 +293,5 @@ class Report:
     machine: str = ""
     account: str = ""
     microsoft: Microsoft | None = None
+    sanitised_sources: tuple[str, ...] = ()
+    own: bool = False

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import sqlite3
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -20,7 +22,8 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar
 
 from mfa_audit.errors import AuditError
-from mfa_audit.store import schema
+from mfa_audit.store import schema, transactions
+from mfa_audit.store.pending import MovedError, fold_into, lay_over
 from mfa_audit.store.sessions import this_account
 
 Synchronous = Literal["NORMAL", "FULL"]
@@ -28,6 +31,11 @@ Result = TypeVar("Result")
 Identity = tuple[int, int]  # what tells a file from another at the same path: device, file number
 
 _SMALLEST: Final = 512  # bytes of an SQLite database: one page
+# What SQLite says of a write-ahead log whose index it can neither find nor make (sqlite.org/wal.html, "Read-Only
+# Databases").
+_NO_ROOM: Final = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+# How often a report begins anew because a journal was moved into the database meanwhile.
+_MOVES: Final = 5
 
 # The files that connections of this process are open to for writing.
 _written_here: Final[Counter[Identity]] = Counter()
@@ -80,22 +88,13 @@ def open_for_writing(path: Path, *, synchronous: Synchronous = "NORMAL") -> sqli
     return connection
 
 
-def is_refusal(error: BaseException) -> bool:
-    """Whether the database refuses everything now (locked, full, damaged), rather than one row."""
-    return isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError
-
-
-def is_damage(error: BaseException) -> bool:
-    """Whether SQLite says that the file is broken or no database at all, so that trying again is useless."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
 def unusable(path: Path, error: Exception) -> AuditError:
     """The sentence for a database that cannot be written."""
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
         return _foreign(path)
-    return AuditError(f"cannot write the database {path}: {cause(error)}. Name another with --db.")
+    return AuditError(
+        f"cannot write the database {path}: {transactions.cause(error)}. Name another with --db."
+    )
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, synchronous: Synchronous) -> None:
@@ -114,19 +113,23 @@ def _prepare(connection: sqlite3.Connection, path: Path, synchronous: Synchronou
         except BaseException:
             connection.rollback()
             raise
-    connection.execute("PRAGMA journal_mode = WAL")
+    if connection.execute("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
+        raise AuditError(
+            f"cannot write the database {path}: SQLite keeps no write-ahead log there. Name another with --db."
+        )
     connection.execute(f"PRAGMA synchronous = {synchronous}")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute("PRAGMA trusted_schema = OFF")
 
 
-def read(path: Path, query: Callable[[sqlite3.Connection], Result]) -> Result:
+def read(path: Path, query: Callable[[sqlite3.Connection], Result], *, attach: str | None = None) -> Result:
     """What `query` returns from a read-only connection to the database, which stays as it is on disk.
 
     Works while recorders write and on read-only media, and leaves no file behind. A file of an older
-    mfa-audit is migrated in memory. `query` may make temporary tables and may be called twice. Raises
-    AuditError where the file is missing, foreign, damaged or of a newer mfa-audit.
+    mfa-audit is migrated in memory. `query` may make temporary tables and may be called twice. It names tables
+    without a schema, so that it sees what journals hold too. `attach`: the URI of another database that it sees as
+    `target`. Raises AuditError where the file is missing, foreign, damaged or of a newer mfa-audit.
     """
     if not path.exists():
         raise AuditError(
@@ -142,35 +145,71 @@ def read(path: Path, query: Callable[[sqlite3.Connection], Result]) -> Result:
             # it opens the file without SQLite's own care for the locks of this process.
             before = _state(path)
             try:
-                result = _query(path, "&immutable=1", query)
+                result = _query(path, "&immutable=1", query, attach)
             except sqlite3.DatabaseError:
                 if _is_quiet(path) and _state(path) == before:
                     raise
             else:
                 if _is_quiet(path) and _state(path) == before:
                     return result
-        return _query(path, "", query)
+        try:
+            return _query(path, "", query, attach)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _NO_ROOM or _is_quiet(path) or _is_written_here(path):
+                raise
+            return _query_copy(path, query, attach)
     except (OSError, sqlite3.Error) as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
             raise _foreign(path) from None
-        raise AuditError(f"cannot read the database {path}: {cause(error)}.") from None
+        raise AuditError(f"cannot read the database {path}: {transactions.cause(error)}.") from None
 
 
-def _query(path: Path, parameters: str, query: Callable[[sqlite3.Connection], Result]) -> Result:
-    uri = f"{path.absolute().as_uri()}?mode=ro{parameters}"
+def _query_copy(path: Path, query: Callable[[sqlite3.Connection], Result], attach: str | None) -> Result:
+    """The same from a private copy, where SQLite cannot make the index that a write-ahead log is read with."""
+    with tempfile.TemporaryDirectory(prefix="mfa-audit-") as folder:
+        copy = Path(folder) / path.name
+        for suffix in ("", "-wal"):
+            shutil.copyfile(path.with_name(path.name + suffix), copy.with_name(copy.name + suffix))
+        return _query(path, "", query, attach, file=copy)
+
+
+def _query(
+    path: Path,
+    parameters: str,
+    query: Callable[[sqlite3.Connection], Result],
+    attach: str | None,
+    *,
+    file: Path | None = None,
+) -> Result:
+    uri = f"{(file or path).absolute().as_uri()}?mode=ro{parameters}"
+    for _ in range(_MOVES):
+        with suppress(MovedError):
+            return _query_once(path, uri, query, attach)
+    raise AuditError(f"{path} changes too quickly to be read. Try again in a moment.")
+
+
+def _query_once(
+    path: Path, uri: str, query: Callable[[sqlite3.Connection], Result], attach: str | None
+) -> Result:
     with closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5)) as connection:
         version = _require_ours(connection, path, empty_is_ours=False)
         if version == schema.VERSION:
             connection.execute("PRAGMA temp_store = MEMORY")
             if not _is_written_here(path):  # a recorder lives long: SQLite's own 2 MB are enough
                 connection.execute("PRAGMA cache_size = -65536")
+            if attach is not None:
+                connection.execute("ATTACH ? AS target", [attach])
             connection.execute("BEGIN")  # all that is read is of one moment
+            lay_over(connection, path)
             return query(connection)
         with closing(sqlite3.connect(":memory:", isolation_level=None)) as copy:
             connection.backup(copy)
             from mfa_audit.store.migrations import migrate
 
             migrate(copy)
+            fold_into(copy, path)
+            if attach is not None:
+                copy.execute("ATTACH ? AS target", [attach])
             return query(copy)
 
 
@@ -189,17 +228,21 @@ def _state(path: Path) -> tuple[int, int, int, int]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def backup(source: sqlite3.Connection, target: Path) -> None:
+def backup(
+    source: sqlite3.Connection, target: Path, complete: Callable[[sqlite3.Connection], None] = lambda _: None
+) -> None:
     """Copy the whole database into one new private file, also while others write to it.
 
-    An existing `target` is replaced only when the copy is whole. Raises OSError, sqlite3.Error.
+    An existing `target` is replaced only when the copy is whole, and `complete` has done with it. Raises OSError,
+    sqlite3.Error.
     """
     part = target.with_name(target.name + ".part")
     part.unlink(missing_ok=True)
     create_private(part)
     try:
-        with closing(sqlite3.connect(part)) as copy:
+        with closing(sqlite3.connect(part, isolation_level=None)) as copy:
             source.backup(copy)
+            complete(copy)
             # One file that any reader can open, also from a read-only place.
             copy.execute("PRAGMA journal_mode = DELETE")
         part.replace(target)
@@ -231,13 +274,6 @@ def _require_ours(connection: sqlite3.Connection, path: Path, *, empty_is_ours: 
             "or name another database with --db."
         )
     return version
-
-
-def cause(error: Exception) -> str:
-    """What went wrong, in the system's or SQLite's words."""
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return str(error)
 
 
 def identity(path: Path) -> Identity | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import platform
 import sqlite3
 import time
 from collections import OrderedDict
@@ -22,8 +23,9 @@ from typing import Any, Final, NamedTuple, Self
 from mfa_audit.judging.observations import Observation
 from mfa_audit.judging.tokens import User
 from mfa_audit.store import files
+from mfa_audit.store.folding import fold_left
 from mfa_audit.store.rows import Rows, rejudge
-from mfa_audit.store.sessions import Session
+from mfa_audit.store.sessions import Session, this_account
 from mfa_audit.store.totals import DAY_MS
 
 # Calls a transaction: a recorder that writes to the same database waits no longer than for one of them.
@@ -69,16 +71,26 @@ class SignInRow(NamedTuple):
 
 
 class Importer:
-    """Writes into one database; a context manager. Raises AuditError where the file cannot be used."""
+    """Writes into one database; a context manager. Raises AuditError where the file cannot be used.
 
-    def __init__(self, path: Path) -> None:
+    `machine` and `account` are those that the captures were made on and under; None: this machine's.
+    """
+
+    def __init__(self, path: Path, machine: str | None = None, account: str | None = None) -> None:
         self.path = path
+        self._machine = platform.node() if machine is None else machine
+        self._account = this_account() if account is None else account
         self._connection = files.open_for_writing(path)
         # Nobody waits for an import: let a recorder go first, and move the log into the file on the way.
         self._connection.execute("PRAGMA busy_timeout = 60000")
         self._connection.execute("PRAGMA wal_autocheckpoint = 1000")
         self._others = 0
         self._transact(lambda: rejudge(self._connection))
+        try:
+            fold_left(self._connection, path)
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise files.unusable(path, error) from None
 
     def __enter__(self) -> Self:
         return self
@@ -96,7 +108,7 @@ class Importer:
         `finish`, called at the end, gives the capture's SHA-256 in hex, and how many of its calls had their token
         taken out. Raises AuditError.
         """
-        session = Session(kind="import", started=time.time(), source=source)
+        session = Session("import", time.time(), source=source, machine=self._machine, account=self._account)
         matcher = _Matcher(self._connection)
         rows: Rows | None = None
         added = Added()
@@ -111,7 +123,7 @@ class Importer:
                     rows = Rows(self._connection, session.insert(self._connection))
                 if new and rows is not None:
                     rows.forget()  # between two chunks a recorder's retention may have deleted rows
-                    rows.add([seen for seen, _ in new], [key for _, key in new])
+                    rows.add([seen for seen, _ in new], import_keys=[key for _, key in new])
                 added.new += len(new)
 
             self._transact(write)

@@ -2,43 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.clients import Client
-from mfa_audit.judging.history import Use
+from mfa_audit.judging.evidence import Stretch
 from mfa_audit.judging.reasons import Verdict
-from mfa_audit.judging.tokens import Form, User
+from mfa_audit.judging.tokens import User
 from mfa_audit.store.sessions import BEAT
 
 
-@dataclass(frozen=True, slots=True)
-class ClientUse:
-    """What one client and program did with like tokens; `claims` are those of one of these tokens."""
+class Origin(NamedTuple):
+    """Where calls were recorded: the machine, the recorder's account there, and the capture (None: live)."""
+
+    machine: str
+    account: str
+    capture: str | None = None
+
+
+class Party(NamedTuple):
+    """Who called, and where that was recorded: what the rows of a report are made of."""
 
     client: Client
     program: Program | None
-    use: Use
-    form: Form
+    origin: Origin
+
+
+class Use(NamedTuple):
+    """What tokens of one user did for one party: `claims` are those of one of them, the latest stored.
+
+    `listed`: in the period; else before it, which counts as evidence only.
+    """
+
+    party: Party
+    user: User | None
+    listed: bool
+    stretch: Stretch
     claims: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class ClientCount:
-    """Calls of one client and program under a label: an operation, or a local day (as one of its hours, in seconds)."""
+class PartyCount(NamedTuple):
+    """Calls of one party under a label: an operation, or a local day (as one of its seconds)."""
 
-    client: Client
-    program: Program | None
+    party: Party
     label: str | float
     calls: int
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadConnections:
-    """Connections of one program to an API host that could not be read. Times in seconds since 1970 (UTC)."""
+    """Connections of one program to an API host that could not be read. Times in seconds since 1970 (UTC).
+
+    `others_read`: the same recording could read other connections of this program, or with this User-Agent.
+    """
 
     host: str
     user_agent: str | None
@@ -47,6 +65,8 @@ class UnreadConnections:
     count: int
     first: float
     last: float
+    origin: Origin
+    others_read: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +107,10 @@ class GapFacts:
     lost: int
 
 
-@dataclass(frozen=True, slots=True)
-class SeenCall:
+class SeenCall(NamedTuple):
     """A recorded call that Microsoft lists too, by its request id; `verdict` is that of its token."""
 
-    client: Client
-    program: Program | None
+    party: Party
     verdict: Verdict
 
 
@@ -131,21 +149,26 @@ class MicrosoftFacts:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """One database's part of a report. `start` and `end` are the bounds really used, in seconds since 1970 (UTC)."""
+    """What databases say of a period and of all before it: facts, and no opinion.
 
-    database: Path
+    `start` and `end` are the bounds really used, in seconds since 1970 (UTC). `times` has, for the parties that were
+    asked for, each token's Stretches hour by hour, in the period and before it.
+    """
+
     start: float | None
     end: float | None
     rounded: bool
-    uses: tuple[ClientUse, ...]
+    uses: tuple[Use, ...]
+    times: Mapping[Party, Sequence[tuple[User | None, Stretch]]]
     without_token: int
     tokens: int
-    operations: tuple[ClientCount, ...]
-    days: tuple[ClientCount, ...]
+    operations: tuple[PartyCount, ...]
+    days: tuple[PartyCount, ...]
     not_audited: tuple[UnreadConnections, ...]
     sessions: tuple[SessionFacts, ...]
     gaps: tuple[GapFacts, ...]
     microsoft: MicrosoftFacts = MicrosoftFacts()
+    counted_twice: int = 0
 
 
 def is_running(session: SessionFacts, now: float) -> bool:

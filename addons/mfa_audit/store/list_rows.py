@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Final
 
-from mfa_audit.exchanges.exchange import Program
-from mfa_audit.judging.clients import Client
-from mfa_audit.judging.reasons import Verdict
+from mfa_audit.judging.reasons import verdict_of
 from mfa_audit.judging.tokens import User
-from mfa_audit.store.ledger import MicrosoftCall, MicrosoftDay, MicrosoftFacts, SeenCall
+from mfa_audit.store.ledger import MicrosoftCall, MicrosoftDay, MicrosoftFacts, Party, SeenCall
 from mfa_audit.store.totals import DAY_MS, HOUR_MS
 
 _FAR: Final = 1 << 60
@@ -18,15 +16,13 @@ _FAR: Final = 1 << 60
 
 def read_facts(
     connection: sqlite3.Connection,
-    from_ms: int | None,
     to_ms: int | None,
-    clients: Mapping[int, Client],
-    programs: Mapping[int, Program | None],
+    party: Callable[[int, int, int], Party],
 ) -> MicrosoftFacts:
-    """The rows of a period (ms since 1970, None: open); rows without a time belong to every period."""
-    start, end = -_FAR if from_ms is None else from_ms, _FAR if to_ms is None else to_ms
+    """The rows up to a moment (ms since 1970, None: all); rows without a time belong to every period."""
+    start, end = -_FAR, _FAR if to_ms is None else to_ms
     return MicrosoftFacts(
-        calls=tuple(_read_calls(connection, start, end, clients, programs)),
+        calls=tuple(_read_calls(connection, start, end, party)),
         days=tuple(
             MicrosoftDay(*row)
             for row in connection.execute(
@@ -50,8 +46,7 @@ def _read_calls(
     connection: sqlite3.Connection,
     start: int,
     end: int,
-    clients: Mapping[int, Client],
-    programs: Mapping[int, Program | None],
+    party: Callable[[int, int, int], Party],
 ) -> list[MicrosoftCall]:
     rows = connection.execute(
         "SELECT at, request_id, operations.name, users.id, tenant, object_id, users.name, application_id, mfa_compliant"
@@ -65,10 +60,11 @@ def _read_calls(
     # Microsoft's list spans a week at most: one look at that week's calls, without an index that each live call
     # would have to pay for. An hour is for clocks that differ.
     seen = {
-        request_id: SeenCall(clients[client], programs[program], Verdict(verdict))
-        for request_id, client, program, verdict in connection.execute(
-            "SELECT request_id, client_id, program_id, verdict FROM calls JOIN tokens ON tokens.id = token_id"
-            " JOIN temp.chosen ON chosen.id = session_id WHERE at BETWEEN ? AND ?"
+        request_id: SeenCall(party(client, program, origin), verdict_of(reason))
+        for request_id, client, program, origin, reason in connection.execute(
+            "SELECT request_id, client_id, program_id, origin, ifnull(judged.reason, tokens.reason) FROM calls"
+            " JOIN tokens ON tokens.id = calls.token_id JOIN temp.chosen ON chosen.id = session_id"
+            " LEFT JOIN temp.judged ON judged.token_id = tokens.id WHERE calls.at BETWEEN ? AND ?"
             " AND request_id IN (SELECT request_id FROM microsoft_requests)",
             [min(times, default=-_FAR) - HOUR_MS, max(times, default=_FAR) + HOUR_MS],
         )

@@ -322,7 +322,85 @@ CREATE UNIQUE INDEX programs_identity ON programs (name, ifnull(account, ''), if
 
 
 @migrations()
-def m_sign_ins(db: Database) -> None:
+def m004_more_counts(db: Database) -> None:
+    """Calls that got no answer of Partner Center, and refusals of unknown cause, counted also for the calls kept."""
+    create(
+        db,
+        """
+ALTER TABLE totals ADD COLUMN unanswered INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE totals ADD COLUMN refused INTEGER NOT NULL DEFAULT 0;
+CREATE TEMP TABLE counted_anew AS SELECT at / 3600000 AS hour, session_id, client_id, token_id, program_id,
+    count(*) FILTER (WHERE status IS NULL OR status IN (407, 502, 503, 504)) AS unanswered,
+    count(*) FILTER (WHERE status = 401 AND flags & 14 = 0) AS refused,
+    -- A redirection is a cache's or a sign-in page's as well: it no longer shows that a token was taken.
+    count(*) FILTER (WHERE flags & 1 AND status BETWEEN 300 AND 399) AS redirected
+    FROM calls WHERE status IS NULL OR status IN (401, 407, 502, 503, 504) OR status BETWEEN 300 AND 399
+    GROUP BY 1, 2, 3, 4, 5;
+UPDATE totals SET unanswered = found.unanswered, refused = found.refused,
+    accepted = max(0, accepted - found.redirected)
+    FROM temp.counted_anew AS found WHERE found.hour = totals.hour AND found.session_id = totals.session_id
+    AND found.client_id = totals.client_id AND found.token_id = totals.token_id
+    AND found.program_id = totals.program_id;
+DROP TABLE temp.counted_anew;
+UPDATE calls SET flags = (flags & ~1) | 64 WHERE status IS NULL OR status IN (407, 502, 503, 504);
+UPDATE calls SET flags = flags | 128 WHERE status = 401 AND flags & 14 = 0;
+UPDATE calls SET flags = flags & ~1 WHERE flags & 1 AND status BETWEEN 300 AND 399;
+DROP VIEW blocked_calls;
+DROP VIEW calls_in_words;
+DROP VIEW tools_in_words;
+""",
+    )
+    # Facts under the report's names. The verdict on a tool is the report's alone: a view can say what a token says.
+    db.create_view(
+        "calls_in_words",
+        """
+        SELECT calls.id, strftime('%Y-%m-%dT%H:%M:%fZ', calls.at / 1000.0, 'unixepoch') AS time,
+            tools.name AS tool, programs.name AS program, sessions.machine,
+            ifnull(programs.account, sessions.account) AS account, programs.started_by,
+            iif(sessions.kind = 'import', sessions.source, NULL) AS capture,
+            users.name AS user, operations.name AS operation, calls.status,
+            tokens.verdict AS token_verdict, tokens.reason AS token_reason,
+            calls.flags & 1 > 0 AS accepted, calls.flags & 2 > 0 AS blocked,
+            calls.flags & 4 > 0 AS blocked_by_test, calls.flags & 8 > 0 AS expired,
+            CASE WHEN calls.flags & 16 THEN 'compliant' WHEN calls.flags & 32 THEN 'non-compliant' END
+                AS server_says,
+            calls.flags & 64 > 0 AS unanswered, calls.flags & 128 > 0 AS refused,
+            calls.request_id, calls.correlation_id, sessions.name AS session
+        FROM calls JOIN clients ON clients.id = calls.client_id JOIN tools ON tools.id = clients.tool_id
+            JOIN tokens ON tokens.id = calls.token_id JOIN programs ON programs.id = calls.program_id
+            JOIN operations ON operations.id = calls.operation_id
+            JOIN sessions ON sessions.id = calls.session_id
+            LEFT JOIN users ON users.id = tokens.user_id
+        """,
+    )
+    db.create_view(
+        "tools_in_words",
+        """
+        SELECT tools.name AS tool, tools.app_id, programs.name AS program, sessions.machine,
+            ifnull(programs.account, sessions.account) AS account, programs.started_by,
+            iif(sessions.kind = 'import', sessions.source, NULL) AS capture, users.name AS user,
+            tokens.verdict AS token_verdict, tokens.reason AS token_reason, sum(totals.calls) AS requests,
+            sum(totals.accepted) AS accepted, sum(totals.blocked) AS blocked,
+            sum(totals.blocked_by_test) AS blocked_by_test, sum(totals.expired) AS expired,
+            sum(totals.server_compliant) AS server_compliant,
+            sum(totals.server_non_compliant) AS server_non_compliant,
+            sum(totals.unanswered) AS unanswered, sum(totals.refused) AS refused,
+            count(DISTINCT totals.token_id) AS tokens,
+            strftime('%Y-%m-%dT%H:%M:%SZ', min(totals.first) / 1000, 'unixepoch') AS first_seen,
+            strftime('%Y-%m-%dT%H:%M:%SZ', max(totals.last) / 1000, 'unixepoch') AS last_seen
+        FROM totals JOIN clients ON clients.id = totals.client_id JOIN tools ON tools.id = clients.tool_id
+            JOIN tokens ON tokens.id = totals.token_id JOIN programs ON programs.id = totals.program_id
+            JOIN sessions ON sessions.id = totals.session_id LEFT JOIN users ON users.id = tokens.user_id
+        WHERE tokens.form <> 'none'
+        GROUP BY tools.id, totals.program_id, sessions.machine, sessions.account, capture, tokens.user_id,
+            tokens.verdict, tokens.reason
+        """,
+    )
+    db.create_view("blocked_calls", "SELECT * FROM calls_in_words WHERE blocked ORDER BY time DESC")
+
+
+@migrations()
+def m005_sign_ins(db: Database) -> None:
     """Entra's sign-in logs: what was asked of a sign-in, beside the token that came of it (`unique_token_id`)."""
     create(
         db,
@@ -360,5 +438,33 @@ CREATE TABLE fetches (
     rows INTEGER NOT NULL
 );
 CREATE INDEX sign_ins_token ON sign_ins (unique_token_id) WHERE unique_token_id IS NOT NULL;
+""",
+    )
+
+
+@migrations()
+def m006_derived_names(db: Database) -> None:
+    """What a program is called in each of its runs, and the version of the rules that names were derived by."""
+    create(
+        db,
+        """
+ALTER TABLE programs ADD COLUMN stable_name TEXT NOT NULL DEFAULT '';
+ALTER TABLE programs ADD COLUMN naming INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE clients ADD COLUMN naming INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX programs_stable_name ON programs (stable_name);
+UPDATE programs SET stable_name = name;
+""",
+    )
+
+
+@migrations()
+def m007_journal(db: Database) -> None:
+    """How far the journal of a session is in the tables, and the number of each call in its session."""
+    create(
+        db,
+        """
+ALTER TABLE sessions ADD COLUMN journal_segment INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE sessions ADD COLUMN journal_offset INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE calls ADD COLUMN number INTEGER;
 """,
     )

@@ -1,10 +1,8 @@
-"""Recording without ever holding up a call: an answered call is on disk, or it is counted as lost.
+"""Recording without holding up a call: what was answered is in the session's journal, and on its way to the database.
 
-`record` hands an Observation to a writer thread and returns something to await. The thread writes all that has
-come in since its last commit in one transaction, so at load one commit serves many calls. A call waits for its
-commit for at most 20 ms. One miss means that the recorder is *behind* (a locked database, a full disk, a slow
-one): from then on nobody waits, rows queue in bounded memory and are tried again until they are written; only
-what the queue cannot hold is lost, and that is counted, logged once, and stored as a gap.
+`record` costs one write to a file of our own. A thread moves the journal into the database four times a second; while
+that is locked, full, damaged or gone, the journal grows instead. Only while the journal itself cannot be written do
+entries wait in bounded memory; what that cannot hold is lost, and is counted, logged once, and stored as a gap.
 """
 
 from __future__ import annotations
@@ -15,33 +13,26 @@ import logging
 import sqlite3
 import threading
 import time
-from collections import deque
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.observations import Observation
-from mfa_audit.store import files
-from mfa_audit.store.checkpoints import Checkpointer
+from mfa_audit.store import files, transactions
+from mfa_audit.store.folding import fold_left
+from mfa_audit.store.journal import WAITING_LIMIT, Journal, choose_folder
+from mfa_audit.store.records import Ended, Unread
 from mfa_audit.store.retention import Retention
-from mfa_audit.store.rows import Rows
 from mfa_audit.store.session_writer import Note, Recording, insert_gap
 from mfa_audit.store.sessions import BEAT, Session
 from mfa_audit.store.sleep import find_sleep, read_clocks
 
 logger = logging.getLogger("mfa_audit")
 
-PATIENCE: Final = 0.020  # seconds that a call waits for its commit
-QUEUE_LIMIT: Final = 100_000  # rows; an Observation of a known client and token takes some 600 bytes
-_RETRY: Final = 0.25  # seconds between tries while the database refuses
-_CHUNK: Final = 1_000  # rows a transaction, so that catching up does not lock others out
-# A commit costs as much as eight rows. Where calls come several at a time, the next ones are given this many
-# seconds to join; a lone call is never kept waiting for company.
-_GATHER: Final = 0.002
-_KEEP: Final = 1.0  # seconds between looks at the write-ahead log
+_TICK: Final = 0.25  # seconds between two looks at the journal
+_MOMENT: Final = 0.05  # seconds; a write that has begun is over by then
 
 
 class Recorded(NamedTuple):
@@ -52,19 +43,15 @@ class Recorded(NamedTuple):
     calls: int
 
 
-class _Batch:
-    """Rows that came in since the last commit, and the event their calls wait for."""
+class Key(NamedTuple):
+    """What tells a call that was recorded from all others."""
 
-    __slots__ = ("observations", "patience", "saved")
-
-    def __init__(self) -> None:
-        self.observations: list[Observation] = []
-        self.saved: asyncio.Event | None = None
-        self.patience: asyncio.TimerHandle | None = None
+    journal: Journal
+    number: int
 
 
 class Recorder:
-    """Writes one session. Made and closed anywhere; `record` and `note` belong to one event loop's thread."""
+    """Writes one session. Made and closed anywhere; `record` and the like belong to one event loop's thread."""
 
     def __init__(
         self,
@@ -73,34 +60,35 @@ class Recorder:
         *,
         synchronous: files.Synchronous = "NORMAL",
         retention: Retention | None = None,
-        queue_limit: int = QUEUE_LIMIT,
+        queue_limit: int = WAITING_LIMIT,
     ) -> None:
         """Open `path` (made when missing) and start the session. Raises AuditError."""
-        self.late = 0
         self.programs_denied = 0
+        self._durable = synchronous == "FULL"
         self._retention = retention or Retention()
         self._queue_limit = queue_limit
         self._recordings = [Recording(path, session, synchronous)]
-        self._batch = _Batch()
-        self._notes: deque[Note] = deque()
-        self._pending: deque[Observation] = deque()
-        self._lock = threading.Lock()
-        self._wake = threading.Event()
+        try:
+            self._journal = self._begin_journal(path, session)
+            self._recordings[0].folding.step()  # has the journal open from now on, wherever its name goes
+        except OSError as error:
+            self._recordings[0].close()
+            raise AuditError(f"cannot write the journal of {path}: {transactions.cause(error)}.") from None
+        self._journals = [self._journal]
+        self._folded = 0  # bytes of the journal that were looked at
+        self._failures = 0
+        self._notes: list[Note] = []  # of the keeper's own
         self._closing: str | None = None
         self._deadline = float("inf")
         self._next_beat = time.monotonic() + BEAT
-        self._overflowed = 0  # lost by the loop's thread
-        self._unstorable = 0  # lost by the writer's thread
-        self._behind_since: float | None = None
-        self._lost_before = 0
-        self._company = False
+        self._waiting_since: float | None = None
+        self._noted_lost = 0
         self._trouble: str | None = None
         self._said_unstorable = False
+        self._others_folded = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = threading.Event()
-        self._writer = threading.Thread(target=self._write_until_closed, name="mfa-audit-writer", daemon=True)
+        self._wake = threading.Event()
         self._keeper = threading.Thread(target=self._keep_until_closed, name="mfa-audit-keeper", daemon=True)
-        self._writer.start()
         self._keeper.start()
 
     @property
@@ -118,119 +106,99 @@ class Recorder:
         """The session as which it began."""
         return self._recordings[0].session
 
-    # -- on the event loop ------------------------------------------------------------------------------------
-
     @property
     def lost(self) -> int:
         """How many calls and notes could not be kept."""
-        return self._overflowed + self._unstorable
+        missing = sum(one.folding.missing for one in self._recordings)
+        return self._failures + len(self._unstorable) + missing + sum(one.lost for one in self._journals)
+
+    @property
+    def _unstorable(self) -> list[str]:
+        """Why calls found no place in a record or a row."""
+        places = [one.folding for one in self._recordings] + self._journals
+        return [why for place in places for why in place.unstorable]
+
+    @property
+    def late(self) -> int:
+        """How many calls had to wait in memory, since the journal could not be written."""
+        return sum(one.late for one in self._journals)
 
     @property
     def behind(self) -> bool:
-        """Whether rows wait in memory because the database does not take them."""
-        return self._behind_since is not None
+        """Whether entries wait in memory."""
+        return bool(self._journal.waiting)
 
-    def record(self, observation: Observation) -> asyncio.Event | None:
-        """Take one call. The event is set once the call is on disk, or after 20 ms; None: do not wait."""
-        with self._lock:
-            batch = self._batch
-            if len(self._pending) + len(batch.observations) >= self._queue_limit:
-                self._overflowed += 1
-                return None
-            batch.observations.append(observation)
-            is_first = len(batch.observations) == 1
-            if self._behind_since is None and batch.saved is None and self._has_loop():
-                batch.saved = asyncio.Event()
-                assert self._loop is not None  # noqa: S101 - _has_loop set it
-                batch.patience = self._loop.call_later(PATIENCE, self._fall_behind, batch.saved)
-        if is_first:
-            self._wake.set()
-        return batch.saved if self._behind_since is None else None
+    # -- on the event loop ------------------------------------------------------------------------------------
 
-    def _has_loop(self) -> bool:
-        try:
-            self._loop = asyncio.get_running_loop()
-        except RuntimeError:  # nobody who could wait
-            return False
-        return True
+    def record(self, observation: Observation) -> Key:
+        """Take one call, which is on disk after this; returns what `name_program` asks for."""
+        if self._loop is None:
+            with contextlib.suppress(RuntimeError):  # nobody who could write later on
+                self._loop = asyncio.get_running_loop()
+        journal = self._journal
+        return Key(journal, journal.add_call(observation))
+
+    def name_program(self, key: Key, program: Program) -> None:
+        """Say which program made a call that was recorded before that was known."""
+        if key.journal is self._journal:
+            key.journal.name_program(key.number, program)
 
     def note_not_audited(
         self, at: float, host: str, user_agent: str | None, program: Program | None, reason: str
     ) -> None:
         """Take one connection that could not be read. `at` in seconds since 1970 (UTC)."""
-        self._note(
-            partial(
-                Rows.add_not_audited, at=at, host=host, user_agent=user_agent, program=program, reason=reason
-            )
-        )
-
-    def name_program(self, observation: Observation, program: Program) -> None:
-        """Say which program made a call that was recorded before that was known."""
-        self._note(partial(Rows.name_program, seen=observation, program=program))
-
-    def _note(self, row: Note) -> None:
-        if len(self._notes) < self._queue_limit:
-            self._notes.append(row)
-            self._wake.set()
-        else:
-            self._overflowed += 1
+        self._journal.add_unread(Unread(at, host, user_agent, program, reason))
 
     def count_failure(self) -> None:
         """Count a call that never became a row, for a bug of ours."""
-        self._overflowed += 1
+        self._failures += 1
+
+    def catch_up(self, patience: float = 0.5) -> None:
+        """Wait, from another thread, until all that is recorded by now is in the database, if it takes it at once."""
+        wanted, deadline = self._journal.written, time.monotonic() + patience
+        self._wake.set()
+        while self._folded < wanted and self._keeper.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.005)
 
     def close(self, how: str = "stopped", *, patience: float = 5.0) -> None:
-        """Write what is left, end the session with `how` (stopped or unloaded), and close the file.
+        """End the session with `how` (stopped or unloaded), move the journal into the database, close both.
 
-        Blocks for `patience` seconds at most; what cannot be written by then is added to `lost`.
+        Blocks for `patience` seconds at most; what is not in the database by then stays in the journal. What waits in
+        memory and cannot be written is added to `lost`.
         """
         if self._closing is not None:
             return
+        journal = self._journal
+        journal.flush()
+        lost = self.lost + len(journal.waiting)
+        journal.end(Ended(time.time(), how, lost, self.late, self.programs_denied))
+        journal.give_up_waiting()
+        journal.close()
         self._deadline = time.monotonic() + patience
         self._closing = how
-        self._closed.set()
         self._wake.set()
-        self._writer.join(patience + 1)
-        self._keeper.join(1)
+        self._keeper.join(patience + 1)
 
-    def _fall_behind(self, saved: asyncio.Event) -> None:
-        if saved.is_set():
-            return
-        saved.set()
-        with self._lock:
-            if self._behind_since is None:
-                self._behind_since = time.time()
-                self._lost_before = self.lost
-        self._wake.set()  # the commit may have ended in this very moment: let the writer look
+    # -- in the keeper's thread -------------------------------------------------------------------------------
 
-    def _release(self, batch: _Batch) -> None:
-        if batch.patience is not None:
-            batch.patience.cancel()
-        if batch.saved is not None:
-            batch.saved.set()
-
-    # -- in the writer thread ---------------------------------------------------------------------------------
-
-    def _write_until_closed(self) -> None:
-        while self._closing is None or not (self._is_empty() or time.monotonic() > self._deadline):
+    def _keep_until_closed(self) -> None:
+        while self._closing is None:
             try:
                 self._turn()
-            except Exception as error:  # whatever it is, the thread must live: rows wait in memory meanwhile
+            except Exception as error:  # whatever it is, the thread must live: the journal grows meanwhile
                 self._say(f"recording met an unexpected {type(error).__name__} and tries again")
-                time.sleep(_RETRY)
+                time.sleep(_TICK)
         self._end()
 
     def _turn(self) -> None:
-        """Wait for rows, write them, and see to the session's sign of life and to old rows."""
-        if self._retention.is_due() and self._trouble is None:
-            timeout = 0.0
-        elif self._pending or self._notes or self._closing is not None:
-            timeout = _RETRY
-        else:
-            timeout = max(0.0, self._next_beat - time.monotonic())
-        before = read_clocks()
+        """Wait a moment, move the journal, and see to the session's sign of life and to old rows."""
+        busy = self._retention.is_due() and self._trouble is None
+        before, timeout = read_clocks(), 0.001 if busy else _TICK
         self._wake.wait(timeout)
         self._wake.clear()
+        if self._closing is not None:
+            return
+        self._see_to_waiting()
         slept = find_sleep(before, timeout)
         if slept is not None:
             self._notes.append(partial(insert_gap, started=slept[0], ended=slept[1], reason="slept", lost=0))
@@ -238,98 +206,63 @@ class Recorder:
         try:
             if beats:
                 self._next_beat = time.monotonic() + BEAT
-                self._follow_file()
-            wrote = self._write()
+                self._follow_files()
+            self._fold()
             if beats:
-                self._sign(None)
-            if not self._pending:
-                self._recordings[-1].delete_old(self._retention)
-            if self._trouble is not None and (wrote or beats):
+                self._sign()
+            self._recordings[-1].delete_old(self._retention)
+            if self._trouble is not None and not self.behind:
                 self._trouble = None
                 logger.warning(
                     "mfa-audit: recording goes on; %d rows were late, %d lost.", self.late, self.lost
                 )
         except (OSError, sqlite3.Error) as error:
-            if files.is_damage(error):
+            if transactions.is_damage(error):
                 self._leave_damaged()
-            else:
-                self._say(f"the database {self.path} takes no rows ({error}); calls go on and wait in memory")
+            elif not self.behind:
+                self._say(f"the database {self.path} takes no rows ({error}); calls go on into its journal")
 
-    def _is_empty(self) -> bool:
-        with self._lock:
-            return not (self._pending or self._notes or self._batch.observations)
+    def _fold(self) -> None:
+        """Move what was recorded, and what dead recorders left. Raises sqlite3.Error."""
+        recording, written = self._recordings[-1], self._journal.written
+        if self._notes:
+            recording.transact([], self._notes)
+            self._notes = []
+        if written != self._folded:
+            recording.folding.catch_up()
+            self._folded = written
+            if recording.folding.missing:
+                self._journal.renew = True  # the rest of a damaged segment cannot be read
+        if self._unstorable and not self._said_unstorable:
+            self._said_unstorable = True
+            logger.warning(
+                "mfa-audit: a call could not be stored (%s); such calls are counted as lost.",
+                self._unstorable[0],
+            )
+        if not self._others_folded:
+            fold_left(recording.connection, recording.home, without=recording.session.uuid)
+            self._others_folded = True
 
-    def _write(self) -> bool:
-        """Write all that has come in, if anything. Raises sqlite3.Error; the rows then stay pending, in order."""
-        if self._company and self._closing is None:
-            time.sleep(_GATHER)
-        with self._lock:
-            batch, self._batch = self._batch, _Batch()
-            self._company = len(batch.observations) > 1
-            self._pending.extend(batch.observations)
-        anything = bool(self._pending or self._notes)
-        while self._pending or self._notes:
-            self._write_chunk()
-        self._took_all(batch)
-        return anything
-
-    def _write_chunk(self) -> None:
-        chunk = list(islice(self._pending, _CHUNK))
-        # What is noted about calls comes after them.
-        notes = list(islice(self._notes, _CHUNK)) if len(self._pending) <= _CHUNK else []
-        try:
-            self._recordings[-1].transact(chunk, notes)
-        except Exception as error:
-            if files.is_refusal(error):
-                raise
-            # A value that SQLite or we cannot take must not stop all that come after it.
-            self._write_one_by_one(len(chunk), len(notes))
-        else:
-            self._drop(len(chunk), len(notes))
-
-    def _write_one_by_one(self, calls: int, notes: int) -> None:
-        for number in range(calls + notes):
-            call = [self._pending[0]] if number < calls else []
-            note = [] if number < calls else [self._notes[0]]
-            try:
-                self._recordings[-1].transact(call, note)
-            except Exception as error:
-                if files.is_refusal(error):
-                    raise
-                self._unstorable += 1
-                if not self._said_unstorable:
-                    self._said_unstorable = True
-                    logger.warning(
-                        "mfa-audit: a call could not be stored (%s); such calls are counted as lost.",
-                        type(error).__name__,
-                    )
-            self._drop(len(call), len(note))
-
-    def _drop(self, calls: int, notes: int) -> None:
-        """These are written, or lost."""
-        for _ in range(notes):
-            self._notes.popleft()
-        with self._lock:
-            for _ in range(calls):
-                self._pending.popleft()
-        if self.behind:
-            self.late += calls
-
-    def _took_all(self, batch: _Batch) -> None:
-        if self._loop is not None and batch.saved is not None:
+    def _see_to_waiting(self) -> None:
+        """Let the loop try again to write what waits in memory, and say so."""
+        journal = self._journal
+        if journal.waiting and self._waiting_since is None:
+            self._waiting_since = time.time()
+            cause = "it cannot be written" if journal.trouble is None else str(journal.trouble)
+            self._say(f"the journal {journal.folder} takes no rows ({cause}); calls go on and wait in memory")
+        if journal.waiting and self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended
-                self._loop.call_soon_threadsafe(self._release, batch)
-        with self._lock:
-            since, self._behind_since = self._behind_since, None
-            if since is not None:  # what came in since has not been waited for either
-                self.late += len(self._batch.observations)
-            lost = self.lost - self._lost_before
-        if since is not None and lost:
-            self._note_loss(since, lost)
-            self._wake.set()
+                self._loop.call_soon_threadsafe(journal.flush)
+        elif self._waiting_since is not None and not journal.waiting:
+            self._note_loss(self._waiting_since)
+            self._waiting_since = None
 
-    def _note_loss(self, since: float, lost: int) -> None:
-        self._notes.append(partial(insert_gap, started=since, ended=time.time(), reason="behind", lost=lost))
+    def _note_loss(self, since: float) -> None:
+        if lost := sum(one.lost for one in self._journals) - self._noted_lost:
+            self._noted_lost += lost
+            self._notes.append(
+                partial(insert_gap, started=since, ended=time.time(), reason="behind", lost=lost)
+            )
 
     def _say(self, trouble: str) -> None:
         """Log a trouble once, until it is over."""
@@ -337,23 +270,31 @@ class Recorder:
             logger.warning("mfa-audit: %s.", trouble)
         self._trouble = trouble
 
-    def _sign(self, how: str | None) -> None:
+    def _sign(self, how: str | None = None) -> None:
         elsewhere = sum(one.lost for one in self._recordings[:-1])
         self._recordings[-1].sign(
             how, lost=self.lost - elsewhere, late=self.late, programs_denied=self.programs_denied
         )
 
-    def _follow_file(self) -> None:
-        """Notice that the file was deleted or replaced under us, and carry on."""
+    def _follow_files(self) -> None:
+        """Notice that the database or the journal was deleted or replaced under us, and carry on."""
         recording = self._recordings[-1]
+        if not self._journal.path.exists():
+            self._journal.renew = True
+            time.sleep(_MOMENT)
+            recording.folding.catch_up()
         if recording.is_in_place():
             return
         if recording.is_deleted():
+            recording.folding.catch_up()
             recording.restore()
             logger.warning("mfa-audit: the database %s was deleted; it was written anew.", recording.path)
             return
-        path = recording.path
-        self._go_on_in(recording.leave())
+        path, session = recording.path, recording.session.again()
+        recording.folding.catch_up()
+        self._change_journal(self._begin_journal(path, session))
+        recording.folding.catch_up()
+        self._recordings.append(recording.leave(session))
         logger.warning(
             "mfa-audit: the database %s was replaced; what was recorded before is in %s, recording goes on in %s.",
             path,
@@ -361,48 +302,43 @@ class Recorder:
             self.path,
         )
 
+    def _begin_journal(self, path: Path, session: Session) -> Journal:
+        return Journal(choose_folder(path), session, durable=self._durable, limit=self._queue_limit)
+
+    def _change_journal(self, journal: Journal) -> None:
+        """Let the loop go on in another journal; after this nobody writes to the old one."""
+        old, self._journal = self._journal, journal
+        self._journals.append(journal)
+        self._folded = 0
+        time.sleep(_MOMENT)
+        old.give_up_waiting()
+        old.close()
+
     def _leave_damaged(self) -> None:
         path = self.path
-        self._go_on_in(self._recordings[-1].begin_anew())
+        self._recordings[-1] = self._recordings[-1].begin_anew()
+        self._folded = 0
         logger.warning("mfa-audit: the database %s is damaged; recording goes on in %s.", path, self.path)
 
-    def _go_on_in(self, recording: Recording) -> None:
-        if recording is not self._recordings[-1]:
-            self._recordings.append(recording)
-
     def _end(self) -> None:
+        """Move what is left, until the deadline."""
         recording = self._recordings[-1]
-        with self._lock:
-            waiting = len(self._pending) + len(self._batch.observations) + len(self._notes)
-            since = self._behind_since or time.time()
-            lost = waiting + (self.lost - self._lost_before if self.behind else 0)
-            self._unstorable += waiting
-        try:
-            if lost:
-                recording.transact(
-                    [], [partial(insert_gap, started=since, ended=time.time(), reason="behind", lost=lost)]
-                )
-            self._sign(self._closing)
-        except sqlite3.Error as error:
-            self._say(f"the database {self.path} takes no rows ({error}); {self.lost} calls are lost")
-        self._keeper.join(1)  # so that ours is the last connection, which takes the log away
+        since = self._waiting_since or time.time()
+        self._note_loss(since)
+        while True:
+            try:
+                self._folded = -1
+                self._fold()
+                self._sign(self._closing)
+                break
+            except Exception as error:
+                if (
+                    not isinstance(error, sqlite3.Error | OSError)
+                    or time.monotonic() + _TICK > self._deadline
+                ):
+                    cause = error if isinstance(error, sqlite3.Error | OSError) else type(error).__name__
+                    self._say(f"the database {self.path} takes no rows ({cause}); they stay in its journal")
+                    break
+                time.sleep(_TICK)
+        recording.folding.close()
         recording.close()
-
-    # -- in the keeper thread ---------------------------------------------------------------------------------
-
-    def _keep_until_closed(self) -> None:
-        """What takes time, apart from the writer: move the write-ahead log into the file, look for leftovers."""
-        checkpointer: Checkpointer | None = None
-        while not self._closed.wait(_KEEP):
-            recording = self._recordings[-1]
-            # The writer meets the same trouble and says so.
-            with contextlib.suppress(OSError, sqlite3.Error, AuditError):
-                if checkpointer is None or checkpointer.file != recording.file:
-                    if checkpointer is not None:
-                        checkpointer.close()
-                    checkpointer = None
-                    checkpointer = Checkpointer(recording.path, recording.file)
-                checkpointer.run()
-                self._retention.look_for_leftovers(recording.path)
-        if checkpointer is not None:
-            checkpointer.close()

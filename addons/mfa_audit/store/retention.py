@@ -5,27 +5,22 @@ from __future__ import annotations
 import sqlite3
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
-from mfa_audit.errors import AuditError
-from mfa_audit.store import files
-from mfa_audit.store.orphans import Leftovers, find_leftovers
+from mfa_audit.store.orphans import delete_orphans
 from mfa_audit.store.sleep import read_clocks
 from mfa_audit.store.totals import DAY_MS, HOUR_MS
+from mfa_audit.store.transactions import writing
 
 _PAUSE: Final = 3600.0  # seconds between two rounds
 _RETRY: Final = 10.0  # seconds
 _CLOCK_TRUST: Final = 86_400.0  # seconds that the clock may be set ahead while we run
-# A step takes about a millisecond and is a transaction of its own, and the writer looks for calls between two of
-# them: no call waits for a round.
+# Rows a step, which is a transaction of its own: others who write to the file wait for a millisecond.
 _STEP: Final = 300
-# Keys of tokens are scattered over their index: a page each.
-_LEFTOVERS_STEP: Final = 100
 
 # Imported calls are kept as long as their totals: a capture that is imported again finds each by its import key,
 # and adds it to the totals a second time where it does not. A step looks at so many calls, also where it deletes none.
-# The call with the highest id stays (leftovers.py).
+# The call with the highest id stays (orphans.py).
 _LOOK_AT_CALLS: Final = (
     "SELECT at, id, import_key IS NULL FROM calls WHERE at >= ? AND at < ? ORDER BY at LIMIT ?"
 )
@@ -75,41 +70,27 @@ class Retention:
     _began: tuple[float, float] = field(default_factory=read_clocks)
     _next_round: float = 0.0
     _looked_at: int = -(1 << 60)
-    _between_rounds: bool = False
     _leaves_some: bool = False  # rows were deleted, so that others may have lost their last reference
-    _found: tuple[files.Identity | None, Leftovers] | None = None  # the file, and what to delete in it
 
     def is_due(self) -> bool:
         """Whether `step` has something to do now."""
-        return self._found is not None or time.monotonic() >= self._next_round
+        return time.monotonic() >= self._next_round
 
-    def step(self, connection: sqlite3.Connection, file: files.Identity | None) -> bool:
-        """Delete a few rows of `file` if a round is due; once nothing is left, an hour passes. Raises sqlite3.Error.
+    def step(self, connection: sqlite3.Connection) -> bool:
+        """Delete a few rows if a round is due; once nothing is left, an hour passes. Raises sqlite3.Error.
 
         Returns whether ids that the caller may remember are gone.
         """
-        if self._found is not None:
-            found_in, leftovers = self._found
-            if found_in == file:
-                leftovers.delete_some(connection, _LEFTOVERS_STEP)
-            if found_in != file or not leftovers.ids:
-                self._found, self._leaves_some = None, True
-            return True
         if not self.is_due():
             return False
-        self._between_rounds = False
         self._next_round = time.monotonic() + _RETRY  # should the database refuse
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            deleted = self._delete_old(connection, self._now())
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-        self._between_rounds = not deleted
-        self._next_round = 0.0 if deleted else time.monotonic() + _PAUSE
-        return False
+        now = self._now()
+        with writing(connection):
+            deleted = self._delete_old(connection, now)
+        orphans = not deleted and self._leaves_some and delete_orphans(connection, self._oldest_kept(now))
+        self._leaves_some = self._leaves_some and (deleted or orphans)
+        self._next_round = 0.0 if deleted or orphans else time.monotonic() + _PAUSE
+        return orphans
 
     def _delete_old(self, connection: sqlite3.Connection, now: int) -> bool:
         """Delete a few rows of one table; False at the end of a round."""
@@ -120,20 +101,6 @@ class Retention:
                 self._leaves_some = True
                 return True
         return False
-
-    def look_for_leftovers(self, path: Path) -> None:
-        """Find what `step` is to delete next besides old rows. From another thread than `step`'s. Raises AuditError."""
-        if self._leaves_some and self._between_rounds:
-            self._leaves_some = False
-            oldest_kept = self._oldest_kept(self._now())
-            before = files.identity(path)
-            try:
-                found = files.read(path, lambda connection: find_leftovers(connection, oldest_kept))
-            except AuditError:
-                self._leaves_some = True  # try again
-                raise
-            if found is not None and before == files.identity(path):
-                self._found = before, found
 
     def _now(self) -> int:
         """The present time (ms since 1970, UTC), but no clock that was set years ahead for a moment: that would

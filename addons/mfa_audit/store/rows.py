@@ -13,12 +13,13 @@ from typing import Any, Final
 
 from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.clients import Client, tool_of
+from mfa_audit.judging.counts import flags_of
+from mfa_audit.judging.naming import NAMING_VERSION, stable_name
 from mfa_audit.judging.observations import Observation
 from mfa_audit.judging.tokens import Token, User
 from mfa_audit.judging.verdicts import RULES_VERSION
 from mfa_audit.store import schema
 from mfa_audit.store.inserts import insert
-from mfa_audit.store.orphans import RECENT
 from mfa_audit.store.totals import HOUR_MS, Call, Totals
 
 # How many different ones a database keeps apart. A caller that invents a new User-Agent, app id or path for
@@ -30,11 +31,15 @@ SPOTS_PER_HOUR: Final = 500
 # Tokens with readable claims and a row of their own: those that can be judged anew.
 NOT_FOLDED: Final = f"claims <> '{{}}' AND key NOT LIKE '{OTHER}:%'"
 _REMEMBERED: Final = 5_000
+# Names of one program that vary from run to run, of which so many are kept; further runs share a row.
+RUNS_KEPT: Final = 20
+# Calls among which one is looked for whose program became known late.
+RECENT: Final = 10_000
 _COUNTED_AGAIN: Final = 1_000  # folded rows
 
 _INSERT_CALLS: Final = (
     "INSERT INTO calls (session_id, at, client_id, token_id, program_id, operation_id, status, flags,"
-    " request_id, correlation_id, import_key)"
+    " request_id, correlation_id, number, import_key)"
 )
 
 
@@ -55,37 +60,44 @@ class Rows:
         self._ids.clear()
         self._counts.clear()
 
-    def add(self, observations: Sequence[Observation], import_keys: Sequence[bytes] | None = None) -> None:
-        """Insert calls and add them to the totals. Raises sqlite3.Error, and ValueError for a value it refuses."""
+    def add(
+        self,
+        observations: Sequence[Observation],
+        *,
+        numbers: Sequence[int | None] | None = None,
+        import_keys: Sequence[bytes] | None = None,
+    ) -> None:
+        """Insert calls, with their numbers in the session or import keys, and add them to the totals.
+
+        Raises sqlite3.Error, and ValueError or OverflowError for a value that it refuses.
+        """
         calls: list[tuple[Any, ...]] = []
         totals = Totals(self.session_id)
-        for number, seen in enumerate(observations):
+        nothing = [None] * len(observations)
+        for seen, *keys in zip(observations, numbers or nothing, import_keys or nothing, strict=True):
             call = self._ids_of(seen)
             at, client, token, program, operation, flags = call
-            import_key = import_keys[number] if import_keys else None
             ids = (seen.request_id, seen.correlation_id)
             calls.append(
-                (self.session_id, at, client, token, program, operation, seen.status, flags, *ids, import_key)
+                (self.session_id, at, client, token, program, operation, seen.status, flags, *ids, *keys)
             )
             totals.add(call)
         insert(self.connection, _INSERT_CALLS, calls)
         totals.write(self.connection)
 
-    def name_program(self, seen: Observation, program: Program) -> None:
-        """Give a stored call of an unknown program its program, which became known too late.
+    def name_program(self, number: int, program: Program) -> None:
+        """Give one of the latest calls, of an unknown program, its program, which became known too late.
 
-        Only one of the latest calls, since only those are looked at again before a program is deleted. Raises
-        sqlite3.Error.
+        Raises sqlite3.Error.
         """
-        call = self._ids_of(seen._replace(program=None))
-        at, client, token, unknown, operation, _ = call
         found = self.connection.execute(
-            "SELECT id FROM calls WHERE at = ? AND session_id = ? AND client_id = ? AND token_id = ?"
-            " AND program_id = ? AND operation_id = ? AND id > (SELECT max(id) FROM calls) - ? LIMIT 1",
-            [at, self.session_id, client, token, unknown, operation, RECENT],
+            "SELECT id, at, client_id, token_id, program_id, operation_id, flags FROM calls"
+            " WHERE session_id = ? AND number = ? AND program_id = ? AND id > (SELECT max(id) FROM calls) - ?",
+            [self.session_id, number, schema.UNKNOWN_PROGRAM_ID, RECENT],
         ).fetchone()
         if found is None:
             return
+        call = Call(*found[1:])
         program_id = self._program_id(program)
         self.connection.execute("UPDATE calls SET program_id = ? WHERE id = ?", [program_id, found[0]])
         totals = Totals(self.session_id)
@@ -94,14 +106,16 @@ class Rows:
         totals.write(self.connection)
 
     def _ids_of(self, seen: Observation) -> Call:
-        flags = (
-            (schema.ACCEPTED if seen.accepted else 0)
-            | (schema.BLOCKED if seen.blocked else 0)
-            | (schema.BLOCKED_BY_TEST if seen.blocked_by_test else 0)
-            | (schema.EXPIRED if seen.expired else 0)
+        flags = flags_of(
+            accepted=seen.accepted,
+            blocked=seen.blocked,
+            blocked_by_test=seen.blocked_by_test,
+            expired=seen.expired,
+            server_compliant=seen.server is True,
+            server_non_compliant=seen.server is False,
+            unanswered=seen.unanswered,
+            refused=seen.refused,
         )
-        if seen.server is not None:
-            flags |= schema.SERVER_COMPLIANT if seen.server else schema.SERVER_NON_COMPLIANT
         return Call(
             round(seen.at * 1000),
             self._client_id(seen.client),
@@ -207,10 +221,28 @@ class Rows:
             return known
         stored = program
         found = self._find_program(stored)
+        if found is None and self._has_run_often(program):
+            stored = program._replace(name=stable_name(program.name))
+            found = self._find_program(stored)
         if found is None and self._is_full("programs"):
             stored = Program(OTHER)
             found = self._find_program(stored)
-        return self._remember("programs", program, found or self._insert("programs", stored._asdict()))
+        derived = {"stable_name": stable_name(stored.name), "naming": NAMING_VERSION}
+        return self._remember(
+            "programs", program, found or self._insert("programs", stored._asdict() | derived)
+        )
+
+    def _has_run_often(self, program: Program) -> bool:
+        """Whether enough is known of what this program is called in single runs."""
+        shared = stable_name(program.name)
+        if shared == program.name:
+            return False
+        (count,) = self.connection.execute(
+            "SELECT count(*) FROM programs WHERE stable_name = ? AND name <> stable_name"
+            " AND account IS ? AND started_by IS ?",
+            [shared, program.account, program.started_by],
+        ).fetchone()
+        return int(count) >= RUNS_KEPT
 
     def _find_program(self, program: Program) -> int | None:
         return self._id(
@@ -234,7 +266,9 @@ class Rows:
             name = (
                 stored.user_agent or stored.application or stored.client or stored.app_id or "unnamed client"
             )
-            found = self._insert("clients", {"tool_id": tool_id, "name": name, **stored._asdict()})
+            found = self._insert(
+                "clients", {"tool_id": tool_id, "name": name, "naming": NAMING_VERSION, **stored._asdict()}
+            )
         return self._remember("clients", client, found)
 
     def _find_client(self, client: Client) -> int | None:
@@ -313,7 +347,12 @@ def tool_row_id(connection: sqlite3.Connection, client: Client) -> int:
 
 
 def rejudge(connection: sqlite3.Connection) -> None:
-    """Judge stored tokens and clients anew that an older version of the rules judged."""
+    """Judge stored tokens, and derive stored names, anew where an older version of the rules did."""
+    _judge_tokens(connection)
+    _derive_names(connection)
+
+
+def _judge_tokens(connection: sqlite3.Connection) -> None:
     from mfa_audit.judging.tokens import Form
     from mfa_audit.judging.verdicts import judge
 
@@ -321,18 +360,27 @@ def rejudge(connection: sqlite3.Connection) -> None:
         f"SELECT id, form, claims FROM tokens WHERE rules < ? AND {NOT_FOLDED}",  # noqa: S608
         [RULES_VERSION],
     ).fetchall()
-    if not stale:
-        return
     for identifier, form, claims in stale:
         verdict, reason = judge(Form(form), json.loads(claims))
         connection.execute(
             "UPDATE tokens SET verdict = ?, reason = ?, rules = ? WHERE id = ?",
             [verdict.value, reason, RULES_VERSION, identifier],
         )
+
+
+def _derive_names(connection: sqlite3.Connection) -> None:
     for identifier, *values in connection.execute(
-        "SELECT id, app_id, application, client, user_agent, sdk_version FROM clients"
+        "SELECT id, app_id, application, client, user_agent, sdk_version FROM clients WHERE naming < ?",
+        [NAMING_VERSION],
     ).fetchall():
         connection.execute(
-            "UPDATE clients SET tool_id = ? WHERE id = ?",
-            [tool_row_id(connection, Client(*values)), identifier],
+            "UPDATE clients SET tool_id = ?, naming = ? WHERE id = ?",
+            [tool_row_id(connection, Client(*values)), NAMING_VERSION, identifier],
+        )
+    for identifier, name in connection.execute(
+        "SELECT id, name FROM programs WHERE naming < ?", [NAMING_VERSION]
+    ).fetchall():
+        connection.execute(
+            "UPDATE programs SET stable_name = ?, naming = ? WHERE id = ?",
+            [stable_name(name), NAMING_VERSION, identifier],
         )

@@ -9,18 +9,10 @@ from typing import Final
 APPLICATION_ID: Final = 0x6D666161
 
 # How many migrations there are in `migrations.py`; a report that finds this number never loads them.
-VERSION: Final = 4
+VERSION: Final = 7
 # Where sqlite-utils keeps the names of the migrations that a file has seen, and what ours are called there.
 MIGRATIONS_TABLE: Final = "_sqlite_migrations"
 MIGRATION_SET: Final = "mfa-audit"
-
-# calls.flags
-ACCEPTED: Final = 1
-BLOCKED: Final = 2
-BLOCKED_BY_TEST: Final = 4
-EXPIRED: Final = 8
-SERVER_COMPLIANT: Final = 16
-SERVER_NON_COMPLIANT: Final = 32
 
 # The program of a call whose process is not known; a row, because NULL in a key is equal to nothing.
 UNKNOWN_PROGRAM_ID: Final = 1

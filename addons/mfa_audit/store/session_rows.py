@@ -37,7 +37,7 @@ def session_facts(connection: sqlite3.Connection) -> list[SessionFacts]:
             "SELECT uuid, kind, source, sha256, machine, account, version, started, last_beat, ended, ended_how,"
             " validate, enforce, lost, programs_denied, folded, sanitised,"
             " ifnull(requests, 0) FROM sessions JOIN temp.chosen USING (id) LEFT JOIN"
-            " (SELECT session_id, sum(calls) AS requests FROM temp.uses GROUP BY session_id)"
+            " (SELECT session_id, sum(calls) AS requests FROM temp.uses WHERE listed GROUP BY session_id)"
             " ON session_id = sessions.id ORDER BY started"
         )
     ]  # fmt: skip

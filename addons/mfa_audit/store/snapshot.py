@@ -7,7 +7,8 @@ import sqlite3
 from pathlib import Path
 
 from mfa_audit.errors import AuditError
-from mfa_audit.store import files
+from mfa_audit.store import files, transactions
+from mfa_audit.store.pending import fold_into
 
 
 def copy_database(source: Path, target: Path) -> str:
@@ -26,6 +27,6 @@ def copy_database(source: Path, target: Path) -> str:
 
 def _copy(connection: sqlite3.Connection, source: Path, target: Path) -> None:
     try:
-        files.backup(connection, target)
+        files.backup(connection, target, lambda copy: fold_into(copy, source))
     except (OSError, sqlite3.Error) as error:
-        raise AuditError(f"cannot copy {source} to {target}: {files.cause(error)}.") from None
+        raise AuditError(f"cannot copy {source} to {target}: {transactions.cause(error)}.") from None

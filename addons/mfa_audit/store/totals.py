@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final, NamedTuple
 
+from mfa_audit.judging.counts import STORED
 from mfa_audit.store.inserts import insert
 
 HOUR_MS: Final = 3_600_000
@@ -12,18 +13,18 @@ DAY_MS: Final = 24 * HOUR_MS
 
 # What becomes of two rows of totals with the same key.
 ADD_UP: Final = (
-    "calls = calls + excluded.calls, accepted = accepted + excluded.accepted,"
-    " blocked = blocked + excluded.blocked, blocked_by_test = blocked_by_test + excluded.blocked_by_test,"
-    " expired = expired + excluded.expired, server_compliant = server_compliant + excluded.server_compliant,"
-    " server_non_compliant = server_non_compliant + excluded.server_non_compliant,"
-    " first = min(first, excluded.first), last = max(last, excluded.last)"
+    "".join(f"{name} = {name} + excluded.{name}, " for name in ("calls", *STORED))
+    + "first = min(first, excluded.first), last = max(last, excluded.last)"
 )
 _ADD: Final = f"ON CONFLICT (hour, session_id, client_id, token_id, program_id) DO UPDATE SET {ADD_UP}"
 _ADD_OPERATION: Final = (
     "ON CONFLICT (day, session_id, client_id, program_id, operation_id)"
     " DO UPDATE SET calls = calls + excluded.calls"
 )
-_FLAGS: Final = 6
+_FLAGS: Final = len(STORED)
+_COLUMNS: Final = (
+    f"hour, session_id, client_id, token_id, program_id, calls, {', '.join(STORED)}, first, last"
+)
 
 
 class Call(NamedTuple):
@@ -54,14 +55,14 @@ class Totals:
         key = (at // HOUR_MS, self._session_id, client, token, program)
         sums = self._totals.get(key)
         if sums is None:
-            sums = self._totals[key] = [0, 0, 0, 0, 0, 0, 0, at, at]
+            sums = self._totals[key] = [0] * (1 + _FLAGS) + [at, at]
         sums[0] += count
         if flags:
             for bit in range(_FLAGS):
                 if flags >> bit & 1:
                     sums[bit + 1] += count
-        sums[7] = min(sums[7], at)
-        sums[8] = max(sums[8], at)
+        sums[-2] = min(sums[-2], at)
+        sums[-1] = max(sums[-1], at)
         use = (at // DAY_MS, self._session_id, client, program, operation)
         self._operations[use] = self._operations.get(use, 0) + count
         if count < 0:
@@ -71,7 +72,7 @@ class Totals:
         """Add all that was added. Raises sqlite3.Error."""
         totals = [(*key, *sums) for key, sums in self._totals.items()]
         operations = [(*use, count) for use, count in self._operations.items()]
-        insert(connection, "INSERT INTO totals", totals, _ADD)
+        insert(connection, f"INSERT INTO totals ({_COLUMNS})", totals, _ADD)
         insert(connection, "INSERT INTO operation_totals", operations, _ADD_OPERATION)
         for key in self._taken & self._totals.keys():
             connection.execute(

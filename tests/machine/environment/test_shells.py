@@ -125,3 +125,16 @@ def test_odd_names_are_never_written() -> None:
 def test_nearest_shell_counts(names: list[str], shell: Shell | None) -> None:
     """Of the calling programs the nearest one that is a shell tells the language."""
     assert shell == shells.named(names)
+
+
+def test_a_quoted_word_is_one_word() -> None:
+    """A path with blanks, quotes and dollar signs is one word to a POSIX shell, and to PowerShell by its rules."""
+    word = 'it\'s $HOME; "x" `y`'
+    told = subprocess.run(
+        ["sh", "-c", f"printf %s {shells.quote(word, windows=False)}"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert word == told.stdout
+    assert "'it''s $HOME; \"x\" `y`'" == shells.quote(word, windows=True)

@@ -47,6 +47,9 @@ ADDING: Final = ("NODE_EXTRA_CA_CERTS", "DENO_CERT")
 # like httpx, that then look at the file only.
 FOLDERS: Final = "SSL_CERT_DIR"
 
+# Variables of ours that may hold a password; no program that mfa-audit starts has a use for them.
+SECRETS: Final = ("MFA_AUDIT_UPSTREAM", "MFA_AUDIT_PROXY_AUTH")
+
 
 def child_environment(
     base: Mapping[str, str],
@@ -65,7 +68,7 @@ def child_environment(
     the child has ended. `api_hosts`: the hosts that no NO_PROXY entry may exempt, beside Partner Center's
     own. `say` gets one sentence for each thing that could not be done as it should. `system` is an `os.name`:
     on "nt" a variable has one name in any letters' case. Raises AuditError when `folder` cannot be written or
-    the authority cannot be read.
+    the authority cannot be read. SECRETS are left out.
     """
     variables = _Variables(base, any_case=system == "nt")
     try:
@@ -82,7 +85,7 @@ def child_environment(
             f"cannot prepare the trust bundle in {folder} ({error.strerror or error}); make room there, or "
             "name another temporary folder with TMPDIR (Windows: TEMP)"
         ) from error
-    return variables.result()
+    return {name: value for name, value in variables.result().items() if name.upper() not in SECRETS}
 
 
 def exempts(entry: str, host: str) -> bool:

@@ -49,6 +49,17 @@ def authority_file(folder: Path) -> Path:
     return authorities.ensure(folder, further).certificate_file
 
 
+def authority_to_come(folder: Path) -> Certificate:
+    """The certificate that `authority_file` would give, where it would have to be made as a stand-in without a key.
+
+    For showing what would be done; X stands for each digit of its number, which comes with the key.
+    """
+    kept = authorities.load(folder)
+    if kept is not None and not authorities.is_due(kept) and kept.certificate_file.is_file():
+        return load_certificate(kept.certificate_file)
+    return Certificate(folder / authorities.PUBLIC_FILE, b"", "mfa-audit XXXXXXXX", "X" * 40)
+
+
 def trusted_authority(folder: Path, further: Sequence[str] = ()) -> Authority | None:
     """The authority kept in `folder`, where the user has put it into a store and it can vouch for the `further` hosts.
 
