@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from mfa_audit.judging.causes import Cause
 from mfa_audit.judging.counts import Counts
 from mfa_audit.judging.evidence import Why
 from mfa_audit.judging.reasons import Advice, Verdict
@@ -106,6 +107,7 @@ class ToolRow:
     last_seen: datetime
     advice: Advice | None
     apart: str = ""  # what tells it from the rows of the same title
+    causes: tuple[Cause, ...] = ()  # proven by Entra's sign-in log, the most telling first
 
     @property
     def title(self) -> str:
@@ -272,6 +274,22 @@ class Microsoft:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedIn:
+    """An application that an Entra log shows signing in to Partner Center, and that no recorder of yours saw.
+
+    `failing`: its latest token was got with a saved password, which no MFA can be part of. `users` as shown.
+    """
+
+    application_id: str
+    name: str
+    users: tuple[str, ...]
+    sign_ins: int
+    failing: bool
+    causes: tuple[Cause, ...]
+    last_seen: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """All that a report says; `tools` and `quiet` worst first.
 
@@ -297,3 +315,4 @@ class Report:
     microsoft: Microsoft | None = None
     sanitised_sources: tuple[str, ...] = ()
     own: bool = False
+    signed_in: tuple[SignedIn, ...] = ()

@@ -13,6 +13,7 @@ from mfa_audit.judging.verdicts import Answer
 from mfa_audit.reports.gaps import cover, watched_by
 from mfa_audit.reports.microsoft import compare
 from mfa_audit.reports.model import Microsoft, NotAudited, Period, Report, Source, ToolRow, Totals
+from mfa_audit.reports.proven_causes import applications_signed_in, causes_of, facts_by_party, with_causes
 from mfa_audit.reports.settings import Settings
 from mfa_audit.reports.tool_rows import (
     Group,
@@ -48,6 +49,7 @@ def summarise(
     label = settings.people.labels(_users(ledger))
     watched = watched_by(ledger.sessions, ledger.gaps, now)
     end = now if ledger.end is None else min(now, ledger.end)
+    sign_ins = facts_by_party(ledger.sign_ins)
     tools, quiet = [], []
     for group in grouping.groups.values():
         uses = group.listed
@@ -55,7 +57,8 @@ def summarise(
             continue
         standing = judge_row(group, ledger, watched, end, ledger.start, strict=settings.strict)
         if uses:
-            tools.append(make_row(group, standing, grouping, label, uses))
+            row = make_row(group, standing, grouping, label, uses)
+            tools.append(with_causes(row, causes_of(group.parties, sign_ins)))
         elif standing.why is not None and standing.why.kind != "fixed":
             quiet.append(make_row(group, standing, grouping, label, group.uses))
     rows = tell_apart([*sort(tools), *sort(quiet)])
@@ -87,6 +90,7 @@ def summarise(
         microsoft=compare(ledger.microsoft, ledger.start, grouping, label),
         sanitised_sources=tuple(session.source or "a capture" for session in sanitised),
         own=own,
+        signed_in=() if own else applications_signed_in(ledger, settings.people),
     )
     return replace(report, answer=_answer(report))
 
@@ -101,7 +105,11 @@ def _users(ledger: Ledger) -> Iterable[User]:
 def _answer(report: Report) -> Answer:
     """The first match of: a tool without MFA (no), anything not known (unclear), else yes."""
     verdicts = {row.verdict for row in report.tools}
-    if Verdict.NON_COMPLIANT in verdicts or _fails_at_microsoft(report.microsoft):
+    if (
+        Verdict.NON_COMPLIANT in verdicts
+        or _fails_at_microsoft(report.microsoft)
+        or any(one.failing for one in report.signed_in)
+    ):
         return Answer.NO
     unclear = (
         not report.tools,
