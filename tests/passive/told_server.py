@@ -125,7 +125,7 @@ class Http1:
         self.answer("200 OK")
         return True
 
-    goaway = goaway_late = refused_stream = plain  # of HTTP/2 only
+    goaway = goaway_late = goaway_hundred = refused_stream = plain  # of HTTP/2 only
 
     def closed_between(self, request: Request) -> bool:
         """The server closes the kept connection a moment after its answer, as all servers do in the end."""
@@ -309,6 +309,14 @@ class Http2:
             self.ended = True
         self.answer(stream)
 
+    def goaway_hundred(self, stream: int, request: Request) -> None:
+        """GOAWAY before the answer to each connection's hundredth call."""
+        self.server.note(request)
+        if self.count >= 100:
+            self.say_goaway(stream)
+            self.ended = True
+        self.answer(stream)
+
     def goaway_late(self, stream: int, request: Request) -> None:
         """GOAWAY that crosses the third call: it is not processed."""
         if self.count >= 3:
@@ -385,6 +393,7 @@ class Tunnels:
 
     def __init__(self, places: dict[tuple[str, int], int]) -> None:
         self._places = places
+        self.asked: list[str] = []
 
     def __enter__(self) -> Tunnels:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
@@ -408,7 +417,8 @@ class Tunnels:
             head = b""
             while b"\r\n\r\n" not in head:
                 head += client.recv(4096)
-            host, _, port = head.split(b" ")[1].decode().rpartition(":")
+            self.asked.append(head.split(b" ")[1].decode())
+            host, _, port = self.asked[-1].rpartition(":")
             with socket.create_connection(("127.0.0.1", self._places[host, int(port)])) as server:
                 client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
                 back = threading.Thread(target=pump, args=(server, client), daemon=True)

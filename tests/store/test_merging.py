@@ -61,9 +61,7 @@ def test_a_call_recorded_live_elsewhere_counts_once(tmp_path: Path) -> None:
 def test_attempts_under_one_request_id_stay_several(tmp_path: Path) -> None:
     """Clients reuse a request id when they try again: each attempt that was recorded live stands for one."""
     live, capture = tmp_path / "live.db", tmp_path / "capture.db"
-    attempts = [
-        observe(AT + number / 10, claims=TOKEN, request_id=ID.format(1)) for number in range(3)
-    ]
+    attempts = [observe(AT + number / 10, claims=TOKEN, request_id=ID.format(1)) for number in range(3)]
     fill(live, attempts)
     bring_in(capture, attempts)
     assert {3} == requests(live, capture)

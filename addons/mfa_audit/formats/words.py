@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from mfa_audit.formats.cause_words import proven
 from mfa_audit.judging.reasons import REASONS, Verdict
 from mfa_audit.judging.verdicts import Answer
 from mfa_audit.printable import count, day, days, duration, line, moment, share
@@ -53,11 +54,12 @@ _UNREADABLE: Final = {
     "tunnelled": "was passed through unread",
     "no-request": "connected and asked for nothing",
     "unreachable": "could not reach Partner Center through the proxy",
-    "proxy-password": "did not give the proxy's password",
-    "tls-version": "offered a TLS version that is too old",
     "refused-before": "was passed through unread, because it had just refused our certificate",
+    "known-to-refuse": "was passed through unread, because it is known to refuse our certificate",
     "authority-ended": "was passed through unread, because the proxy's certificate authority is at its end",
     "other-name": "was passed through unread, because it asked for another host by name",
+    "proxy-password": "did not give the proxy's password",
+    "tls-version": "offered a TLS version that is too old",
 }
 _LASTING: Final = frozenset({"proxy", "addon"})
 _OFF: Final = {
@@ -131,6 +133,13 @@ def answer(report: Report) -> str:
         return (
             f"Microsoft counts {count(failing_there, 'application')} that {verb} Partner Center without MFA. "
             "This recorder saw no tool without it."
+        )
+    saved = sum(one.failing for one in report.signed_in)
+    if saved and not with_verdict(report, Verdict.NON_COMPLIANT):
+        verb = "signs" if saved == 1 else "sign"
+        return (
+            f"{count(saved, 'application')} {verb} in to Partner Center with a saved password, by Entra's log. "
+            "No recorder saw a tool without MFA."
         )
     if not report.tools:
         return "no call to Partner Center with a token was seen."
@@ -330,6 +339,12 @@ def because(report: Report) -> list[str]:
         told.append(
             f"Microsoft counts {count(len(there), 'application')} as calling without MFA: {listed(there)}."
         )
+    saved = [one.name for one in report.signed_in if one.failing]
+    if saved:
+        told.append(
+            f"By Entra's log {count(len(saved), 'application')} that nobody recorded "
+            f"{'signs' if len(saved) == 1 else 'sign'} in with a saved password: {listed(saved)}."
+        )
     if not report.tools:
         without = report.totals.without_token
         told.append(
@@ -454,6 +469,8 @@ def cause(tool: ToolRow) -> str:
     """The likely cause in one sentence: "Likely a saved password (amr: pwd)."; empty where none is known."""
     if tool.advice is None:
         return ""
+    if tool.causes and tool.causes[0].row.advice is tool.advice:
+        return proven(tool.causes[0])
     text = tool.advice.cause.strip().rstrip(".")
     if text.startswith(("A ", "An ")):
         text = f"Likely a{text[1:]}"
