@@ -127,20 +127,8 @@ def is_blocked(tool: ToolRow) -> bool:
 
 def answer(report: Report) -> str:
     """The answer with the counts in one or two sentences, without the answer's own word."""
-    failing_there = microsoft_failing(report)
-    if failing_there and not with_verdict(report, Verdict.NON_COMPLIANT):
-        verb = "calls" if failing_there == 1 else "call"
-        return (
-            f"Microsoft counts {count(failing_there, 'application')} that {verb} Partner Center without MFA. "
-            "This recorder saw no tool without it."
-        )
-    saved = sum(one.failing for one in report.signed_in)
-    if saved and not with_verdict(report, Verdict.NON_COMPLIANT):
-        verb = "signs" if saved == 1 else "sign"
-        return (
-            f"{count(saved, 'application')} {verb} in to Partner Center with a saved password, by Entra's log. "
-            "No recorder saw a tool without MFA."
-        )
+    if not with_verdict(report, Verdict.NON_COMPLIANT) and (elsewhere := _failing_elsewhere(report)):
+        return elsewhere
     if not report.tools:
         return "no call to Partner Center with a token was seen."
     total = count(len(report.tools), "tool")
@@ -168,6 +156,23 @@ def answer(report: Report) -> str:
     if report.quiet:
         return f"{told} But {count(len(report.quiet), 'tool')} failed when last seen, before this period."
     return f"{told} But not everything could be seen."
+
+
+def _failing_elsewhere(report: Report) -> str:
+    """What Microsoft's lists or Entra's log say fails, where no recorder saw it; else nothing."""
+    if failing := microsoft_failing(report):
+        verb = "calls" if failing == 1 else "call"
+        return (
+            f"Microsoft counts {count(failing, 'application')} that {verb} Partner Center without MFA. "
+            "This recorder saw no tool without it."
+        )
+    if saved := sum(one.failing for one in report.signed_in):
+        verb = "signs" if saved == 1 else "sign"
+        return (
+            f"{count(saved, 'application')} {verb} in to Partner Center with a saved password, by Entra's log. "
+            "No recorder saw a tool without MFA."
+        )
+    return ""
 
 
 def microsoft_failing(report: Report) -> int:
