@@ -127,12 +127,11 @@ def is_blocked(tool: ToolRow) -> bool:
 
 def answer(report: Report) -> str:
     """The answer with the counts in one or two sentences, without the answer's own word."""
-    if not with_verdict(report, Verdict.NON_COMPLIANT) and (elsewhere := _failing_elsewhere(report)):
-        return elsewhere
-    if not report.tools:
-        return "no call to Partner Center with a token was seen."
-    total = count(len(report.tools), "tool")
     failing = with_verdict(report, Verdict.NON_COMPLIANT)
+    elsewhere = "" if failing else _failing_elsewhere(report)
+    if elsewhere or not report.tools:
+        return elsewhere or "no call to Partner Center with a token was seen."
+    total = count(len(report.tools), "tool")
     unclear = with_verdict(report, Verdict.UNDETERMINED)
     if failing:
         verb = "calls" if len(failing) == 1 else "call"
