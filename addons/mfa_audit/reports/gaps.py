@@ -71,6 +71,11 @@ def cover(
         stored = [gap for gap in gaps if gap.session in uuids and gap.ended >= start and gap.started <= end]
         lasting = [one for one in here if own or one.kind in _LASTING]
         recorded, between = _cover_machine(lasting, stored, start, end, now, own=own)
+        for account in sorted({one.account for one in lasting}):
+            # Another account's recorder does not see this one's tools: it covers no crash.
+            alone = [one for one in lasting if one.account == account]
+            _, missed = _cover_machine(alone, stored, start, end, now, own=own)
+            between += [gap for gap in missed if gap[2] != "stopped" and gap not in between]
         lost = sum(_lost(one, gaps, start, end, now) for one in here)
         runs = [one for one in here if one not in lasting]
         found += [
@@ -135,9 +140,14 @@ def _lost(one: SessionFacts, gaps: Sequence[GapFacts], start: float, end: float,
 
 
 def _last(session: SessionFacts, now: float) -> float:
-    """The end of what a session surely recorded; never before its start, should the clock have been set back."""
+    """The end of what a session surely recorded; never before its start, should the clock have been set back.
+
+    Where it died with its clock in the future, nobody knows when that was.
+    """
     if is_running(session, now):
         return now
+    if session.ended is None and session.last_beat > now:
+        return session.started
     return max(session.started, session.last_beat if session.ended is None else session.ended)
 
 
