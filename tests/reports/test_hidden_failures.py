@@ -230,3 +230,25 @@ def test_microsofts_days_of_an_application_of_two_jobs(
     path.write_text(json.dumps({"items": items}), encoding="utf-8")
     bring_in(database, path)
     assert answer is report(database).answer
+
+
+def test_microsofts_word_with_clocks_that_differ(database: Path, tmp_path: Path) -> None:
+    """Where a clock was wrong, a call without MFA in Microsoft's list is told of our row or of Microsoft's application:
+    never of neither."""
+    request_id = "6a2b7b0e-5f0e-4a45-9c1b-2f5c5d6e000{}"
+    record(database, [one._replace(request_id=request_id.format(1)) for one in good(1)], good(2))
+    rows = [
+        {
+            "requestId": request_id.format(number),
+            "requestDateTime": datetime.fromtimestamp(ago(1) - hours * 3600, UTC).isoformat(),
+            "operationName": "GET /v1/customers",
+            "applicationId": "5d2b6f60-0000-4000-8000-0000000c1133",
+            "mfaCompliant": compliant,
+        }
+        for number, hours, compliant in ((1, 2, False), (2, 0, None))
+    ]
+    path = tmp_path / "requests.json"
+    path.write_text(json.dumps({"items": rows}), encoding="utf-8")
+    bring_in(database, path)
+    found = report(database)
+    assert (Answer.NO, "microsoft-says-no") == (found.answer, only(found).reasons[0])
