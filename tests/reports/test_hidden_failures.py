@@ -11,7 +11,10 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
+from mitmproxy import exceptions
+from mitmproxy.test import taddons
 
+from mfa_audit.addon.live import PartnerCenterMfa
 from mfa_audit.captures.importer import import_capture
 from mfa_audit.captures.recognition import read
 from mfa_audit.commands.demo.sample_tokens import make_user_token
@@ -252,3 +255,29 @@ def test_microsofts_word_with_clocks_that_differ(database: Path, tmp_path: Path)
     bring_in(database, path)
     found = report(database)
     assert (Answer.NO, "microsoft-says-no") == (found.answer, only(found).reasons[0])
+
+
+def test_a_call_without_a_token_that_was_taken(database: Path) -> None:
+    """Partner Center knew the caller by something that we do not see: nobody can say whether with MFA."""
+    record(database, good(1, 2), [observe(ago(1), with_token=False, user_agent="portal/1.0")])
+    found = report(database)
+    assert (Answer.UNCLEAR, {("tool", "mfa"), ("portal", "no-token")}) == (
+        found.answer,
+        {(row.name, row.reasons[0]) for row in found.tools},
+    )
+
+
+def test_a_call_without_a_token_that_was_refused(database: Path) -> None:
+    """A call without a token that Partner Center did not take is nobody's call, as an answer to it says nothing."""
+    refused = [observe(ago(1), with_token=False, status=status) for status in (302, 401, 500)]
+    record(database, good(1, 2), refused)
+    assert (Answer.YES, 3) == ((found := report(database)).answer, found.totals.without_token)
+
+
+def test_what_a_report_needs_is_not_deleted() -> None:
+    """Totals cannot be kept for less time than a report looks back for calls without MFA."""
+    addon = PartnerCenterMfa(opens=False)
+    with taddons.context(addon) as context:
+        context.configure(addon, mfa_audit_keep_calls=7, mfa_audit_keep_totals=60)
+        with pytest.raises(exceptions.OptionsError, match="60"):
+            context.configure(addon, mfa_audit_keep_totals=59)

@@ -34,9 +34,9 @@ _PATTERN: Final = " | ".join(
         f"((unanswered < calls) << {len(Counts._fields) + 1})",
     ]
 )
-# A call without a token is nobody's, unless the server or Microsoft said something of it.
+# A call without a token is nobody's, unless Partner Center took it, or it or Microsoft said something of it.
 _TELLING: Final = (
-    "(form <> 'none' OR blocked OR blocked_by_test OR server_compliant OR server_non_compliant"
+    "(form <> 'none' OR accepted OR blocked OR blocked_by_test OR server_compliant OR server_non_compliant"
     " OR microsoft_compliant OR microsoft_non_compliant)"
 )
 
