@@ -134,7 +134,7 @@ def test_one_accounts_recorder_watches_nothing_for_another(database: Path) -> No
     assert (Answer.UNCLEAR, ["alice"]) == (found.answer, [row.account for row in found.quiet])
 
 
-def test_one_accounts_recorder_covers_no_crash_of_another(database: Path) -> None:
+def test_a_recorder_that_already_ran_covers_no_crash_of_another(database: Path) -> None:
     """Alice's recorder crashed; Bob's on the same machine ran on, and did not see her tools."""
     record(database, good(30, program=SCRIPT), since=31, until=20, crashed=True, account="alice")
     record(database, good(*range(30), program=Program("b.ps1", "bob")), since=32, account="bob")
@@ -255,6 +255,14 @@ def test_microsofts_word_with_clocks_that_differ(database: Path, tmp_path: Path)
     bring_in(database, path)
     found = report(database)
     assert (Answer.NO, "microsoft-says-no") == (found.answer, only(found).reasons[0])
+
+
+def test_a_new_daily_run_answers_for_no_month_that_is_longer(database: Path) -> None:
+    """From February to March are 28 days, to April 31: a script's new daily run at that hour mends no monthly one."""
+    script = Program("sync.ps1", "svc", "cron")
+    record(database, bad(57, 29, program=script), good(*range(29), program=script), since=90)
+    found = report(database)
+    assert (Answer.UNCLEAR, "recently-changed") == (found.answer, only(found).reasons[0])
 
 
 def test_a_call_without_a_token_that_was_taken(database: Path) -> None:

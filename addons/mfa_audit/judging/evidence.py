@@ -393,8 +393,13 @@ def _was_a_habit(case: _Case, rule: Rule) -> bool:
 
 
 def _was_due(case: _Case, rule: Rule) -> bool:
-    """The longest pause between two bad calls is over: a daily job with another account answers for no weekly one."""
-    return case.issued is not None and case.watched(case.issued.last) >= longest_pause(case.all_bad_days)
+    """The longest pause between two bad calls is over: a daily job with another account answers for no weekly one.
+
+    A pause of a week or more may be longer the next time: months differ by three days, first Mondays by a week.
+    """
+    pause = longest_pause(case.all_bad_days)
+    slack = min(pause / 2, rule.margin) if pause >= rule.shortest_span else 0.0
+    return case.issued is not None and case.watched(case.issued.last) >= pause + slack
 
 
 def _is_one_job(case: _Case, rule: Rule) -> bool:

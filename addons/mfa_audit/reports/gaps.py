@@ -71,11 +71,6 @@ def cover(
         stored = [gap for gap in gaps if gap.session in uuids and gap.ended >= start and gap.started <= end]
         lasting = [one for one in here if own or one.kind in _LASTING]
         recorded, between = _cover_machine(lasting, stored, start, end, now, own=own)
-        for account in sorted({one.account for one in lasting}):
-            # Another account's recorder does not see this one's tools: it covers no crash.
-            alone = [one for one in lasting if one.account == account]
-            _, missed = _cover_machine(alone, stored, start, end, now, own=own)
-            between += [gap for gap in missed if gap[2] != "stopped" and gap not in between]
         lost = sum(_lost(one, gaps, start, end, now) for one in here)
         runs = [one for one in here if one not in lasting]
         found += [
@@ -115,6 +110,14 @@ def _cover_machine(
             covered_to, how = last, _how(one, now)
     if covered_to is not None and not own:
         between.append((covered_to, end, how))
+    # Another recorder that ran already has a port and callers of its own: only one that starts later takes the place
+    # of one that crashed.
+    for one in lasting:
+        last = _last(one, now)
+        if not own and _how(one, now) == "crashed":
+            later = min((other.started for other in lasting if other.started >= last), default=end)
+            if (last, later, "crashed") not in between:
+                between.append((last, later, "crashed"))
     spans = union(Watched(one.started, _last(one, now)) for one in lasting)
     slept = union(Watched(gap.started, gap.ended) for gap in stored if gap.reason == "slept")
     recorded = sum(_length(one, start, end) for span in spans for one in _without(span, slept))
