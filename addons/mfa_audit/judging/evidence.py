@@ -115,6 +115,7 @@ class Standing:
 
 _DAY: Final = 24 * 3600.0
 _HOUR: Final = 3600.0
+_SHORTEST_MONTH: Final = 28  # days
 
 
 class _Looks(NamedTuple):
@@ -395,10 +396,10 @@ def _was_a_habit(case: _Case, rule: Rule) -> bool:
 def _was_due(case: _Case, rule: Rule) -> bool:
     """The longest pause between two bad calls is over: a daily job with another account answers for no weekly one.
 
-    A pause of a week or more may be longer the next time: months differ by three days, first Mondays by a week.
+    A pause of a month may be longer the next time: months differ by three days, first Mondays by a week.
     """
     pause = longest_pause(case.all_bad_days)
-    slack = min(pause / 2, rule.margin) if pause >= rule.shortest_span else 0.0
+    slack = rule.margin if pause >= _SHORTEST_MONTH else 0.0
     return case.issued is not None and case.watched(case.issued.last) >= pause + slack
 
 
