@@ -3,7 +3,7 @@
     python scripts/bench/load.py JSON
 
 JSON: {"proxy": port, "ca": file, "host": name, "connections": n, "seconds": s, "http2": bool,
-"tokens": file}.
+"pause": seconds between calls, "tokens": file}.
 Prints {"calls": n, "seconds": s, "latency_ms": [p50, p99]}. Each connection has one call under way at a time.
 """
 
@@ -42,6 +42,8 @@ async def main(plan: dict[str, Any]) -> None:
         while (start := time.perf_counter()) < end:
             await call()
             latencies.append(time.perf_counter() - start)
+            if plan["pause"]:
+                await asyncio.sleep(plan["pause"])
         writer.transport.abort()
 
     await asyncio.gather(*(connection(number) for number in range(plan["connections"])))

@@ -176,7 +176,7 @@ def test_a_preflight_is_no_call_and_no_blind_spot(
     async def go() -> None:
         program: asyncio.Future[Program | None] = asyncio.get_running_loop().create_future()
         program.set_result(Program("chrome"))
-        addon._blindness.open(flow.client_conn.id, "api.partnercenter.microsoft.com", None, program)
+        addon.blindness.open(flow.client_conn.id, "api.partnercenter.microsoft.com", None, program)
         addon.requestheaders(flow)
         addon.client_disconnected(flow.client_conn)
 

@@ -130,7 +130,7 @@ def test_one_walk_answers_all_that_wait(tmp_path: Path, proxy: Address, slow: li
 
         found, turns = asyncio.run(ask())
     assert [NAME] * 80 == [name_of(one) for one in found]
-    assert 81 == len(slow), "a brief look for each, and one walk for all"
+    assert 82 == len(slow), "a brief look for each, one walk for all, and one to learn what is there"
     assert 40 < turns
 
 
@@ -152,6 +152,38 @@ def test_an_owner_is_found_again_without_a_rest(
             return [first, *[await asyncio.wait_for(programs.find(one, proxy), 10) for one in clients[1:]]]
 
         assert [NAME] * 5 == [name_of(one) for one in asyncio.run(ask())]
+
+
+@on_linux
+def test_what_was_there_before_is_looked_at_last(
+    tmp_path: Path, proxy: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After one walk only new descriptors are read; one whose number was in use before is found all the same."""
+    read: list[int] = []
+
+    def note(pid: int, descriptor: str) -> int:
+        read.append(pid)
+        return linux_sockets.socket_at(pid, descriptor)
+
+    monkeypatch.setattr(programs_module, "socket_at", note)
+    monkeypatch.setattr(programs_module, "LIKELY", 0)
+    with connected(tmp_path, proxy, 3) as clients:
+
+        async def ask() -> list[str | None]:
+            programs = Programs()
+            assert await programs.find((HOST, 1), proxy) is None  # nobody's
+            found = [await programs.find(clients[0], proxy)]
+            assert programs._learning is not None
+            await programs._learning
+            read.clear()
+            with connected(tmp_path, proxy) as [fresh]:
+                found.append(await programs.find(fresh, proxy))
+                others = len(set(read))
+            found.append(await programs.find(clients[2], proxy))
+            assert others < len(set(read)), "only now the known ones are read again"
+            return [name_of(one) for one in found]
+
+        assert [NAME] * 3 == asyncio.run(ask())
 
 
 @pytest.mark.parametrize("linux", [False, pytest.param(True, marks=on_linux)])

@@ -27,6 +27,7 @@ CASES = {
     "at": (("sh", "atd"), "/system.slice/atd.service", False, "at"),
     "ssh": (("bash", "sshd-session", "sshd-session", "sshd"), f"{USER}/session-3.scope", True, "SSH session"),
     "ssh with a command": (("bash", "sshd", "sshd"), f"{USER}/session-4.scope", False, "SSH session"),
+    "what outlived cron's job": (("systemd",), "/system.slice/cron.service", False, "cron"),
     "a timer's service": (("bash", "systemd"), "/system.slice/backup.service", False, "backup.service"),
     "an instance": (("systemd",), "/system.slice/system-job.slice/job@eu.service", False, "job@eu.service"),
     "a payload's own group": (("systemd",), "/system.slice/sync.service/payload", False, "sync.service"),

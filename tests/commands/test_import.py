@@ -7,16 +7,12 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from pkgutil import resolve_name as import_string
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
 from mfa_audit.commands.demo.sample_tokens import make_user_token
-from mfa_audit.commands.import_ import command
 from processes import Audit
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "captures"))
@@ -141,44 +137,6 @@ def test_no_content_ends_the_run(audit: Audit, database: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "where", ["mfa_audit.captures.recognition.read", "mfa_audit.captures.har.Har._read_entry"]
-)
-def test_a_bug_of_ours_costs_one_file(
-    monkeypatch: pytest.MonkeyPatch, home: Path, database: Path, tmp_path: Path, where: str
-) -> None:
-    """An unexpected error in a reader is told in a sentence without its text, and the next file is imported."""
-    monkeypatch.setattr(where, fail := Failing(import_string(where)))
-    for name in ("first.har", "second.har"):
-        (tmp_path / name).write_bytes(har(call(bearer("pwd"))))
-    done = CliRunner().invoke(
-        command, ["--db", str(database), str(tmp_path / "first.har"), str(tmp_path / "second.har")],
-        standalone_mode=False,
-    )  # fmt: skip
-    assert 2 == done.return_value
-    assert fail.failed
-    assert "first.har: mfa-audit failed while reading it (ZeroDivisionError)" in done.stderr
-    assert "second.har (HAR of WebInspector 537.36): 1 call" in done.stderr
-    assert "secret" not in done.stderr
-
-
-class Failing:
-    """A function that fails on its first call."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.failed = False
-        self._function = function
-
-    def __get__(self, instance: object, owner: type) -> Callable[..., Any]:
-        return partial(self, instance)
-
-    def __call__(self, *arguments: Any) -> Any:
-        if not self.failed:
-            self.failed = True
-            raise ZeroDivisionError("a secret token")
-        return self._function(*arguments)
-
-
-@pytest.mark.parametrize(
     ("name", "content", "words"),
     [
         ("broken.har", har(None, {}), "no request"),
@@ -217,6 +175,40 @@ def test_a_variable_that_was_not_filled_in_is_the_scripts_bug(
     assert (3, 0, 0) == (code, found["totals"]["without_token"], found["totals"]["sanitised"])
     (tool,) = found["tools"]
     assert "not-filled-in" in tool["reasons"]
+
+
+def test_the_machine_of_a_capture_made_elsewhere(
+    audit: Audit, database: Path, tmp_path: Path, report: Report
+) -> None:
+    """The same tool in captures of two machines is two rows: one machine's good calls fix nothing on the other."""
+    (tmp_path / "bad.har").write_bytes(har(call(bearer("pwd"), NOW - 5 * 86400)))
+    good = [call(bearer("pwd", "mfa"), NOW - days * 86400, REQUEST_ID[:-1] + str(days)) for days in (3, 1)]
+    (tmp_path / "good.har").write_bytes(har(*good))
+    for name, machine in (("bad.har", "PC17"), ("good.har", "PC18")):
+        done = audit.run(
+            "import", "--db", database, "--machine", machine, "--account", "svc", tmp_path / name
+        )
+        assert 0 == done.returncode
+    code, found = report()
+    assert (1, "no") == (code, found["answer"])
+    assert [("PC17", "svc"), ("PC18", "svc")] == sorted(
+        (one["machine"], one["account"]) for one in found["sources"]
+    )
+    assert 2 == len(found["tools"])
+
+
+def test_a_machine_without_account(audit: Audit, database: Path, tmp_path: Path, report: Report) -> None:
+    """The account of this machine is none of another's; a name that would act on a screen is made harmless."""
+    (tmp_path / "bad.har").write_bytes(har(call(bearer("pwd"))))
+    assert (
+        0 == audit.run("import", "--db", database, "--machine", "PC\x1b[31m", tmp_path / "bad.har").returncode
+    )
+    assert [("PC\\x1b[31m", "unknown")] == [
+        (one["machine"], one["account"]) for one in report()[1]["sources"]
+    ]
+    for wrong in ("", " ", "x" * 300):
+        done = audit.run("import", "--db", database, "--machine", wrong, tmp_path / "bad.har")
+        assert (2, True) == (done.returncode, "1 to 255 characters" in done.stderr)
 
 
 def test_standard_input_and_quiet(audit: Audit, database: Path, report: Report) -> None:

@@ -126,6 +126,8 @@ NAMES = {
     "java": ("java", False),
     "curl": ("curl", False),
     "chrome.exe": ("chrome.exe", False),
+    "Google Chrome Helper": ("Google Chrome Helper", False),
+    "Code Helper": ("Code Helper", False),
     "msedgewebview2.exe": ("msedgewebview2.exe", False),
     "w3wp.exe": ("w3wp.exe", False),
     "azure.cli": ("azure.cli", False),

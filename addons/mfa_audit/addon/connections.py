@@ -13,6 +13,13 @@ UPSTREAM_TLS_FAILED: Final = "upstream-tls-failed"
 TUNNELLED: Final = "tunnelled"
 NO_REQUEST: Final = "no-request"
 UNREACHABLE: Final = "unreachable"
+# The proxy let a connection pass unread, so that it would not fail: its program had refused the certificate a moment
+# ago, or is known to refuse it; the proxy's authority is at its end; the hello names a host that the authority may
+# not sign for.
+REFUSED_BEFORE: Final = "refused-before"
+REFUSES_KNOWN: Final = "known-to-refuse"
+AUTHORITY_ENDED: Final = "authority-ended"
+OTHER_NAME: Final = "other-name"
 
 # Far more than a proxy has open at once; beyond it connections are not told apart, and none is kept.
 _OPEN_LIMIT: Final = 100_000
@@ -83,6 +90,15 @@ class Blindness:
     def refused_certificate(self, identifier: str) -> None:
         """The client broke off the TLS handshake with us."""
         self._set(identifier, CERTIFICATE_REFUSED)
+
+    def was_refused(self, identifier: str) -> bool:
+        """Whether the client has refused the proxy's certificate."""
+        found = self._open.get(identifier)
+        return found is not None and found.reason == CERTIFICATE_REFUSED
+
+    def pass_unread(self, identifier: str, reason: str) -> None:
+        """The proxy lets the connection pass as a tunnel, for this reason."""
+        self._set(identifier, reason)
 
     def failed_upstream(self, identifier: str) -> None:
         """TLS with the server failed."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
 from errno import ENOENT
 from pathlib import Path
+from sys import intern
 from typing import Final, NamedTuple
 
 # An IP address and a port.
@@ -85,15 +86,28 @@ def newest_first(pids: Iterable[int]) -> list[int]:
     return sorted(pids, reverse=True)
 
 
-def sockets_held(pid: int) -> Iterator[int]:
-    """For each descriptor of a process the inode of its socket, or 0; nothing of a process that we may not look at."""
-    folder = f"/proc/{pid}/fd"
+def descriptors(pid: int) -> list[str]:
+    """The open descriptors of a process, highest first; none of a process that we may not look at."""
+    try:
+        return [intern(name) for name in reversed(os.listdir(f"/proc/{pid}/fd"))]  # noqa: PTH208
+    except OSError:
+        return []
+
+
+def descriptor_count(pid: int) -> int | None:
+    """How many descriptors a process has open, where the kernel says so at once: since Linux 6.2.
+
+    https://docs.kernel.org/filesystems/proc.html, "/proc/<pid>/fd".
+    """
     with suppress(OSError):
-        # The latest socket has mostly one of the highest numbers.
-        for name in reversed(os.listdir(folder)):  # noqa: PTH208 - some thousand of them
-            inode = 0
-            with suppress(OSError, ValueError):  # closed meanwhile
-                link = os.readlink(f"{folder}/{name}")  # noqa: PTH115
-                if link.startswith("socket:["):
-                    inode = int(link[8:-1])
-            yield inode
+        return os.stat(f"/proc/{pid}/fd").st_size or None  # noqa: PTH116 - of each process
+    return None
+
+
+def socket_at(pid: int, descriptor: str) -> int:
+    """The inode of the socket behind a process's descriptor; 0 where there is none."""
+    with suppress(OSError, ValueError):  # closed meanwhile
+        link = os.readlink(f"/proc/{pid}/fd/{descriptor}")  # noqa: PTH115 - some thousand of them
+        if link.startswith("socket:["):
+            return int(link[8:-1])
+    return 0

@@ -66,8 +66,8 @@ class PartnerCenterMfa:
         self._people = NAMES
         self._further: tuple[str, ...] = ()
         self._programs = Programs()
-        self._blindness = Blindness(self._note_not_audited)
-        self._calls = Calls(self._blindness, self._find_program, self._fail)
+        self.blindness = Blindness(self._note_not_audited)
+        self._calls = Calls(self.blindness, self._find_program, self._fail)
         self._said_captures = False
 
     # -- life -------------------------------------------------------------------------------------------------
@@ -114,7 +114,8 @@ class PartnerCenterMfa:
             self.recorder.close()
         self.recorder = recorder
         self._people = people
-        self._calls.record_with(recorder, Judge(people))
+        tests = [test for name, test in TESTS.items() if getattr(options, name)]
+        self._calls.record_with(recorder, Judge(people), tests)
         self._settings = tuple(getattr(options, name) for name in RECORDING_OPTIONS)
 
     def running(self) -> None:
@@ -130,7 +131,7 @@ class PartnerCenterMfa:
             return
         try:
             self._calls.end_all()
-            self._blindness.flush()
+            self.blindness.flush()
         except Exception as error:
             self._fail(error)
         finally:
@@ -158,6 +159,10 @@ class PartnerCenterMfa:
     def error(self, flow: http.HTTPFlow) -> Awaitable[object] | None:
         return self._calls.end(flow.id)
 
+    def awaits_body(self, flow: http.HTTPFlow) -> bool:
+        """Whether the call is recorded only once its answer's body is there. Asked after `responseheaders`."""
+        return self._calls.awaits(flow.id)
+
     # -- connections ------------------------------------------------------------------------------------------
 
     @_guarded
@@ -166,23 +171,23 @@ class PartnerCenterMfa:
         if is_api_host(host, self._further):
             agent = client_of(None, None, None, agent, None).user_agent
             program = self._find_program(flow.client_conn)
-            self._blindness.open(flow.client_conn.id, host.lower(), agent, program)
+            self.blindness.open(flow.client_conn.id, host.lower(), agent, program)
 
     @_guarded
     def next_layer(self, data: layer.NextLayer) -> None:
-        if self._blindness.knows(data.context.client.id) and data.data_client():
-            self._blindness.saw_bytes(data.context.client.id)
+        if self.blindness.knows(data.context.client.id) and data.data_client():
+            self.blindness.saw_bytes(data.context.client.id)
 
     @_guarded
     def tls_clienthello(self, data: tls.ClientHelloData) -> None:
         client, name = data.context.client, data.client_hello.sni
-        if name and is_api_host(name, self._further) and not self._blindness.knows(client.id):
-            self._blindness.open(client.id, name.lower(), None, self._find_program(client))
-        self._blindness.saw_hello(client.id)
+        if name and is_api_host(name, self._further) and not self.blindness.knows(client.id):
+            self.blindness.open(client.id, name.lower(), None, self._find_program(client))
+        self.blindness.saw_hello(client.id)
 
     async def tls_start_client(self, data: tls.TlsData) -> None:
         try:
-            program = self._blindness.program(data.context.client.id)
+            program = self.blindness.program(data.context.client.id)
             if program is not None and not program.done():
                 await asyncio.wait([program], timeout=PROGRAM_PATIENCE)
         except Exception as error:
@@ -194,22 +199,22 @@ class PartnerCenterMfa:
         # mind, as a healthy Chromium does now and then: that is an unused connection.
         error = data.conn.error or ""
         if "trust the proxy's certificate" in error and "disconnected" not in error:
-            self._blindness.refused_certificate(data.context.client.id)
+            self.blindness.refused_certificate(data.context.client.id)
 
     @_guarded
     def tls_failed_server(self, data: tls.TlsData) -> None:
-        self._blindness.failed_upstream(data.context.client.id)
+        self.blindness.failed_upstream(data.context.client.id)
 
     @_guarded
     def http_connect_error(self, flow: http.HTTPFlow) -> None:
         if flow.response is not None and flow.response.status_code == 502:
-            self._blindness.failed_connect(flow.client_conn.id)
+            self.blindness.failed_connect(flow.client_conn.id)
         else:  # a client that has yet to give the proxy's password (407)
-            self._blindness.forget(flow.client_conn.id)
+            self.blindness.forget(flow.client_conn.id)
 
     @_guarded
     def client_disconnected(self, client: connection.Client) -> None:
-        self._blindness.close(client.id)
+        self.blindness.close(client.id)
 
     def _find_program(self, client: connection.Client) -> asyncio.Future[Program | None]:
         theirs, ours = client.peername[:2], client.sockname[:2]

@@ -12,7 +12,15 @@ from typing import Final, NamedTuple
 import psutil
 
 from mfa_audit.addon.command_lines import name_of
-from mfa_audit.addon.linux_sockets import Address, Socket, find_socket, newest_first, sockets_held
+from mfa_audit.addon.linux_sockets import (
+    Address,
+    Socket,
+    descriptor_count,
+    descriptors,
+    find_socket,
+    newest_first,
+    socket_at,
+)
 from mfa_audit.addon.starters import started_by
 from mfa_audit.exchanges.exchange import Program
 from mfa_audit.printable import line
@@ -44,6 +52,8 @@ class Programs:
     def __init__(self) -> None:
         self.denied = 0
         self._owners: list[int] = []  # of the latest connections, latest first
+        self._known: dict[int, frozenset[str]] = {}  # the descriptors that a process had at the last walk
+        self._learning: asyncio.Task[None] | None = None
         self._accounts: dict[int, str | None] = {}
         self._sought: dict[int, asyncio.Future[int | None]] = {}  # by the socket's inode
         self._seeking: asyncio.Task[None] | None = None
@@ -73,6 +83,8 @@ class Programs:
 
     async def _owner(self, wanted: Socket) -> Program | None:
         pid = self._look_briefly(wanted.inode) or await self._seek(wanted.inode)
+        if self._learning is None:
+            self._learning = asyncio.create_task(self._learn())
         if pid is None:
             # Our own account's socket was closed meanwhile; another's may have been kept from us.
             self.denied += os.geteuid() not in (0, wanted.uid)
@@ -138,16 +150,43 @@ class Programs:
             future.set_result(pid)
 
     def _walk(self, *, everywhere: bool) -> Iterator[tuple[int, int]]:
-        """Processes and the sockets that they hold (0: another descriptor), the likely ones first."""
-        seen = tuple(self._owners)
-        for pid in seen:
-            for inode in sockets_held(pid):
-                yield pid, inode
+        """Processes and the sockets that they hold (0: none), the likely ones first.
+
+        Reading what is behind a descriptor is most of the work, so those that were there at the last walk come last.
+        """
+        for pid in self._owners:
+            for name in descriptors(pid):
+                yield pid, socket_at(pid, name)
         newest = newest_first(psutil.pids())
-        for pid in newest if everywhere else newest[:LIKELY]:
-            if pid not in seen:
-                for inode in sockets_held(pid):
-                    yield pid, inode
+        if not everywhere:
+            newest = newest[:LIKELY]
+        passed: list[int] = []
+        for pid in newest:
+            yield pid, 0
+            known = self._known.get(pid)
+            if known is not None:
+                passed.append(pid)
+                if descriptor_count(pid) == len(known):
+                    continue
+            names = descriptors(pid)
+            for name in names:
+                if known is None or name not in known:
+                    yield pid, socket_at(pid, name)
+            self._known[pid] = frozenset(names)
+        if everywhere:  # forget those that have gone; another walk may have done so meanwhile
+            self._known = {pid: self._known[pid] for pid in newest if pid in self._known}
+        for pid in passed:
+            for name in descriptors(pid):
+                yield pid, socket_at(pid, name)
+
+    async def _learn(self) -> None:
+        """Look at every process once, so that what is new can be told at the next look."""
+        began = time.monotonic()
+        with contextlib.suppress(Exception):
+            for _ in self._walk(everywhere=True):
+                if time.monotonic() - began > SLICE:
+                    await asyncio.sleep(10 * SLICE)
+                    began = time.monotonic()
 
     # -- elsewhere --------------------------------------------------------------------------------------------
 

@@ -70,7 +70,8 @@ def _unit(control_group: str) -> str | None:
     """The innermost systemd service on the path; None in a session, which is a scope."""
     for part in reversed(control_group.split("/")):
         if part.endswith(".service") and not _SESSION.fullmatch(part):
-            return TRANSIENT if _TRANSIENT.fullmatch(part) else part[:_NAME_LIMIT]
+            # What outlived a job of cron has its parent no more, but is still in its control group.
+            return TRANSIENT if _TRANSIENT.fullmatch(part) else STARTERS.get(part[:-8], part[:_NAME_LIMIT])
     return None
 
 

@@ -22,9 +22,20 @@ from mfa_audit.judging.people import Mode, People
 from mfa_audit.machine.people_key import people_for
 from mfa_audit.printable import line
 from mfa_audit.store.imports import Importer
+from mfa_audit.store.sessions import UNKNOWN_ACCOUNT
 
 _STDIN: Final = "-"
 _FOREIGN_NAMED: Final = 5
+
+
+def _clean_name(_context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """The name without what would act on a screen. Raises BadParameter for an empty or a very long one."""
+    if value is None:
+        return None
+    name = line(value.strip(), 256)
+    if not name or len(name) > 255:
+        raise click.BadParameter(f"--{parameter.name} needs a name of 1 to 255 characters.")
+    return name
 
 
 @click.command(epilog="Example: mfa-audit import browser.har fiddler.saz; mfa-audit report")
@@ -45,6 +56,12 @@ _FOREIGN_NAMED: Final = 5
     show_default=True,
     help="Store users by name, under a pseudonym, or not at all.",
 )
+@click.option(
+    "--machine", metavar="NAME", callback=_clean_name, help="The machine that the captures were made on."
+)
+@click.option(
+    "--account", metavar="NAME", callback=_clean_name, help="The account that they were made under."
+)
 @quiet_option
 def command(
     files: tuple[str, ...],
@@ -54,15 +71,20 @@ def command(
     password_file: Path | None,
     hosts: tuple[str, ...],
     users: str,
+    machine: str | None,
+    account: str | None,
     quiet: bool,
 ) -> int:
     """Audit captures: mitmproxy flow files, HAR, Fiddler SAZ, and Microsoft's own lists as JSON.
 
     The content tells what a file is. `-` reads standard input. Importing a file again, also one that has grown,
-    adds only what is new. The answer is the report's: run `mfa-audit report` afterwards.
+    adds only what is new. Name the --machine of captures that were made elsewhere: its tools are rows of their own. The
+    answer is the report's: run `mfa-audit report` afterwards.
 
     Exit codes: 0 read what could be read, 2 a named file could not be read at all, or wrong usage.
     """
+    if machine is not None and account is None:
+        account = UNKNOWN_ACCOUNT  # ours is none of that machine's
     people = people_for(Mode(users))
     password = _Password(ask, password_file)
     failed = False
@@ -94,7 +116,7 @@ def command(
                 continue
             with capture:
                 # No database is made for files of which none can be read.
-                importer = importer or stack.enter_context(Importer(database))
+                importer = importer or stack.enter_context(Importer(database, machine, account))
                 failed |= not _import(capture, importer, people, quiet) and named
     if foreign:
         shown = ", ".join(foreign[:_FOREIGN_NAMED])

@@ -74,7 +74,7 @@ def command(
         "proxy",
         ensure(authority_folder(), recording.hosts),
         address,
-        route=Route(_read_modes(modes), recording.read_upstream(), proxy_auth),
+        route=Route(_read_modes(modes), recording.read_upstream(address), proxy_auth),
         page=True,
     )
 

@@ -23,10 +23,14 @@ from mfa_audit.machine.authorities import Authority
 from mfa_audit.machine.environment import roots
 from mfa_audit.machine.environment.variables import named_roots
 from mfa_audit.machine.folders import write_private
+from mfa_audit.machine.loopback import is_loopback
 from mfa_audit.printable import line
 from mfa_audit.proxy.live_page_addon import LivePage, Read
 from mfa_audit.proxy.mitmproxy_options import WARNED, check_names, refuse
-from mfa_audit.proxy.upstream import DEFAULT_HOST, DEFAULT_PORT, Route
+from mfa_audit.proxy.passing import passing
+from mfa_audit.proxy.passing.connecting import IDLE_SECONDS, keep_alive
+from mfa_audit.proxy.passing.passing_addon import Passing
+from mfa_audit.proxy.upstream import DEFAULT_HOST, DEFAULT_PORT, Route, is_same
 from mfa_audit.store.recorder import Recorder
 
 _START_SECONDS: Final = 30
@@ -50,6 +54,7 @@ class ProxySettings:
     extra: tuple[str, ...] = field(default=())
     route: Route = field(default_factory=Route)
     page: bool = False
+    refusing: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +137,9 @@ async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIte
     addon = PartnerCenterMfa(settings.kind, opens=False)
     page = LivePage() if settings.page else None
     running: asyncio.Task[None] | None = None
+    replaced = contextlib.ExitStack()
     try:
+        replaced.enter_context(passing())
         machine, remarks = _configure(settings, addon, page)
         _mute()
         _keep_no_tls_secrets()
@@ -140,6 +147,8 @@ async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIte
         await _wait_until_ready(machine, running, log, settings)
         address = machine.addons.get("proxyserver").listen_addrs()[0]
         logging.getLogger().removeHandler(log)
+        _check_listeners(machine, settings.route)
+        keep_alive(machine.addons.get("proxyserver"))
         assert addon.recorder is not None  # noqa: S101 - configuring opened it, or raised
         yield Proxy(address[0], address[1], addon.recorder, page, remarks)
     finally:
@@ -148,6 +157,7 @@ async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIte
             await _stop(machine, running)
         if addon.recorder is not None:
             addon.recorder.close()
+        replaced.close()
         logging.getLogger("mfa_audit").removeHandler(talk)
 
 
@@ -158,7 +168,10 @@ def _configure(
     machine = _Master(opts)
     # Ours first: they must see each request before any addon that reroutes or rewrites it.
     ours = [addon] if page is None else [addon, page]
-    machine.addons.add(*ours, *addons.default_addons())
+    last = Passing(addon, settings.authority, settings.hosts, settings.route, settings.refusing)
+    machine.addons.add(*ours, *addons.default_addons(), last)
+    if "tcp_timeout" in opts:  # mitmproxy 12; in 11 it is a constant, which `passing` sets
+        opts.update(tcp_timeout=IDLE_SECONDS)
     try:
         opts.update(
             confdir=str(settings.authority.confdir),
@@ -170,6 +183,11 @@ def _configure(
             # A leaf that copied names from the server's certificate would break the authority's constraints.
             upstream_cert=False,
             onboarding=False,
+            # mitmproxy refuses what some servers send and their clients take, such as blanks around a field. Its
+            # connections to servers belong to one client's connection each, so nobody can smuggle into another's.
+            validate_inbound_headers=False,
+            # A ping that clients never sent may count as abuse, and keeps alive what the server wants to close.
+            http2_ping_keepalive=0,
             ssl_verify_upstream_trusted_ca=str(_write_roots(settings.authority.confdir)),
             **settings.route.options(),
         )
@@ -249,6 +267,23 @@ async def _wait_until_ready(
             "--listen HOST:PORT, or end that program."
         )
     raise AuditError(line(trouble, 1_000))
+
+
+def _check_listeners(machine: _Master, route: Route) -> None:
+    """Raise AuditError when others than this machine reach the proxy without a password, whatever opened it, and
+    when the proxy would go out through itself.
+    """
+    addresses = machine.addons.get("proxyserver").listen_addrs()
+    if route.upstream is not None and any(is_same(route.upstream, *address[:2]) for address in addresses):
+        raise AuditError(
+            "--upstream names this very proxy, which would send each call to itself: name another, or none."
+        )
+    open_to_all = [f"{address[0]}:{address[1]}" for address in addresses if not is_loopback(address[0])]
+    if open_to_all and not machine.options.proxyauth:
+        raise AuditError(
+            f"others than this machine would reach the proxy at {line(', '.join(open_to_all))} without a password: "
+            "add --proxy-auth USER:PASSWORD, or have each --mode listen on 127.0.0.1, as in socks5@127.0.0.1:1080."
+        )
 
 
 async def _stop(machine: _Master, running: asyncio.Task[None]) -> None:

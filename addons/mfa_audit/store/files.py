@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import sqlite3
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -29,6 +31,9 @@ Result = TypeVar("Result")
 Identity = tuple[int, int]  # what tells a file from another at the same path: device, file number
 
 _SMALLEST: Final = 512  # bytes of an SQLite database: one page
+# What SQLite says of a write-ahead log whose index it can neither find nor make (sqlite.org/wal.html, "Read-Only
+# Databases").
+_NO_ROOM: Final = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 # How often a report begins anew because a journal was moved into the database meanwhile.
 _MOVES: Final = 5
 
@@ -118,12 +123,13 @@ def _prepare(connection: sqlite3.Connection, path: Path, synchronous: Synchronou
     connection.execute("PRAGMA trusted_schema = OFF")
 
 
-def read(path: Path, query: Callable[[sqlite3.Connection], Result]) -> Result:
+def read(path: Path, query: Callable[[sqlite3.Connection], Result], *, attach: str | None = None) -> Result:
     """What `query` returns from a read-only connection to the database, which stays as it is on disk.
 
     Works while recorders write and on read-only media, and leaves no file behind. A file of an older
-    mfa-audit is migrated in memory. `query` may make temporary tables and may be called twice. Raises
-    AuditError where the file is missing, foreign, damaged or of a newer mfa-audit.
+    mfa-audit is migrated in memory. `query` may make temporary tables and may be called twice. It names tables
+    without a schema, so that it sees what journals hold too. `attach`: the URI of another database that it sees as
+    `target`. Raises AuditError where the file is missing, foreign, damaged or of a newer mfa-audit.
     """
     if not path.exists():
         raise AuditError(
@@ -139,35 +145,60 @@ def read(path: Path, query: Callable[[sqlite3.Connection], Result]) -> Result:
             # it opens the file without SQLite's own care for the locks of this process.
             before = _state(path)
             try:
-                result = _query(path, "&immutable=1", query)
+                result = _query(path, "&immutable=1", query, attach)
             except sqlite3.DatabaseError:
                 if _is_quiet(path) and _state(path) == before:
                     raise
             else:
                 if _is_quiet(path) and _state(path) == before:
                     return result
-        return _query(path, "", query)
+        try:
+            return _query(path, "", query, attach)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in _NO_ROOM or _is_quiet(path) or _is_written_here(path):
+                raise
+            return _query_copy(path, query, attach)
     except (OSError, sqlite3.Error) as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
             raise _foreign(path) from None
         raise AuditError(f"cannot read the database {path}: {transactions.cause(error)}.") from None
 
 
-def _query(path: Path, parameters: str, query: Callable[[sqlite3.Connection], Result]) -> Result:
+def _query_copy(path: Path, query: Callable[[sqlite3.Connection], Result], attach: str | None) -> Result:
+    """The same from a private copy, where SQLite cannot make the index that a write-ahead log is read with."""
+    with tempfile.TemporaryDirectory(prefix="mfa-audit-") as folder:
+        copy = Path(folder) / path.name
+        for suffix in ("", "-wal"):
+            shutil.copyfile(path.with_name(path.name + suffix), copy.with_name(copy.name + suffix))
+        return _query(path, "", query, attach, file=copy)
+
+
+def _query(
+    path: Path,
+    parameters: str,
+    query: Callable[[sqlite3.Connection], Result],
+    attach: str | None,
+    *,
+    file: Path | None = None,
+) -> Result:
+    uri = f"{(file or path).absolute().as_uri()}?mode=ro{parameters}"
     for _ in range(_MOVES):
         with suppress(MovedError):
-            return _query_once(path, parameters, query)
+            return _query_once(path, uri, query, attach)
     raise AuditError(f"{path} changes too quickly to be read. Try again in a moment.")
 
 
-def _query_once(path: Path, parameters: str, query: Callable[[sqlite3.Connection], Result]) -> Result:
-    uri = f"{path.absolute().as_uri()}?mode=ro{parameters}"
+def _query_once(
+    path: Path, uri: str, query: Callable[[sqlite3.Connection], Result], attach: str | None
+) -> Result:
     with closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5)) as connection:
         version = _require_ours(connection, path, empty_is_ours=False)
         if version == schema.VERSION:
             connection.execute("PRAGMA temp_store = MEMORY")
             if not _is_written_here(path):  # a recorder lives long: SQLite's own 2 MB are enough
                 connection.execute("PRAGMA cache_size = -65536")
+            if attach is not None:
+                connection.execute("ATTACH ? AS target", [attach])
             connection.execute("BEGIN")  # all that is read is of one moment
             lay_over(connection, path)
             return query(connection)
@@ -177,6 +208,8 @@ def _query_once(path: Path, parameters: str, query: Callable[[sqlite3.Connection
 
             migrate(copy)
             fold_into(copy, path)
+            if attach is not None:
+                copy.execute("ATTACH ? AS target", [attach])
             return query(copy)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import platform
 import sqlite3
 import time
 from collections import OrderedDict
@@ -24,17 +25,16 @@ from mfa_audit.judging.tokens import User
 from mfa_audit.store import files
 from mfa_audit.store.folding import fold_left
 from mfa_audit.store.rows import Rows, rejudge
-from mfa_audit.store.sessions import Session
+from mfa_audit.store.sessions import Session, this_account
 from mfa_audit.store.totals import DAY_MS
+from mfa_audit.store.transactions import writing
 
-# Calls a transaction: a recorder that writes to the same database waits no longer than for one of them.
-_CHUNK: Final = 200
+# Calls a transaction. A recorder that wants to write to the same database goes on in its journal meanwhile.
+_CHUNK: Final = 1_000
 # The same call as a proxy and as another tool saw it starts at slightly different times.
 SAME_CALL_MS: Final = 2_000
 # Equals have the same millisecond, so they are close together in a file.
 _EQUALS: Final = 100_000
-# Seconds between two chunks while others write too.
-_TURN: Final = 0.02
 
 
 @dataclass(slots=True)
@@ -70,15 +70,19 @@ class SignInRow(NamedTuple):
 
 
 class Importer:
-    """Writes into one database; a context manager. Raises AuditError where the file cannot be used."""
+    """Writes into one database; a context manager. Raises AuditError where the file cannot be used.
 
-    def __init__(self, path: Path) -> None:
+    `machine` and `account` are those that the captures were made on and under; None: this machine's.
+    """
+
+    def __init__(self, path: Path, machine: str | None = None, account: str | None = None) -> None:
         self.path = path
+        self._machine = platform.node() if machine is None else machine
+        self._account = this_account() if account is None else account
         self._connection = files.open_for_writing(path)
-        # Nobody waits for an import: let a recorder go first, and move the log into the file on the way.
+        # Nobody waits for an import: it waits for the lock, and moves the log into the file on the way.
         self._connection.execute("PRAGMA busy_timeout = 60000")
         self._connection.execute("PRAGMA wal_autocheckpoint = 1000")
-        self._others = 0
         self._transact(lambda: rejudge(self._connection))
         try:
             fold_left(self._connection, path)
@@ -102,7 +106,7 @@ class Importer:
         `finish`, called at the end, gives the capture's SHA-256 in hex, and how many of its calls had their token
         taken out. Raises AuditError.
         """
-        session = Session(kind="import", started=time.time(), source=source)
+        session = Session("import", time.time(), source=source, machine=self._machine, account=self._account)
         matcher = _Matcher(self._connection)
         rows: Rows | None = None
         added = Added()
@@ -290,21 +294,10 @@ class Importer:
 
     def _transact(self, write: Callable[[], object]) -> None:
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
+            with writing(self._connection):
                 write()
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
         except sqlite3.Error as error:
             raise files.unusable(self.path, error) from None
-        # SQLite's lock has no queue: who asks again at once gets it again, and a recorder would wait for long.
-        (others,) = self._connection.execute("PRAGMA data_version").fetchone()
-        if others != self._others:
-            self._others = others
-            time.sleep(_TURN)
 
 
 class _Matcher:
@@ -336,8 +329,16 @@ class _Matcher:
             "SELECT EXISTS (SELECT 1 FROM calls WHERE at BETWEEN ? AND ? AND import_key IS NULL)",
             [min(times) - SAME_CALL_MS, max(times) + SAME_CALL_MS],
         ).fetchone()
+        places = ", ".join("?" * len(keys))
+        known = {
+            key
+            for (key,) in self._connection.execute(
+                f"SELECT import_key FROM calls WHERE import_key IN ({places})",  # noqa: S608
+                keys,
+            )
+        }
         for seen, key, at in zip(chunk, keys, times, strict=True):
-            if self._connection.execute("SELECT 1 FROM calls WHERE import_key = ?", [key]).fetchone():
+            if key in known:
                 added.imported_before += 1
             elif live and self._is_recorded(seen, at):
                 added.recorded_live += 1

@@ -17,7 +17,6 @@ from typing import Final, NamedTuple
 from mfa_audit.judging.counts import STORED
 from mfa_audit.store import files
 from mfa_audit.store.imports import SAME_CALL_MS
-from mfa_audit.store.pending import MovedError
 from mfa_audit.store.totals import DAY_MS, HOUR_MS
 
 _NEVER: Final = (1 << 60) // HOUR_MS
@@ -131,7 +130,7 @@ def merge(paths: Sequence[Path], start: float | None, end: float | None) -> Iter
         )
         for step in (_copy_all, _copy_live_calls):
             for number in order:
-                files.read(paths[number], _into(uri, target, step, number))
+                files.read(paths[number], _into(step, number), attach=uri)
         counted_twice = _settle_imports(target)
         exact = [one.exact_from for one in surveys if one.exact_from is not None]
         yield Merged(target, max(exact, default=None), counted_twice)
@@ -164,26 +163,16 @@ def _pick(target: sqlite3.Connection, surveys: Sequence[_Survey], order: Sequenc
 
 
 def _into(
-    uri: str,
-    target: sqlite3.Connection,
-    step: Callable[[sqlite3.Connection, int], None],
-    number: int,
+    step: Callable[[sqlite3.Connection, int], None], number: int
 ) -> Callable[[sqlite3.Connection], None]:
     """What copies one database into the target; called a second time, it copies the same again, which adds nothing."""
 
     def copy(connection: sqlite3.Connection) -> None:
         # Tables are named without a schema: what a journal holds beyond the file is laid over them (`pending`).
-        (before,) = connection.execute("PRAGMA data_version").fetchone()
-        if connection.in_transaction:
-            connection.execute("COMMIT")  # SQLite attaches outside of transactions only
-        connection.execute("ATTACH ? AS target", [uri])
-        connection.execute("BEGIN")
-        connection.execute("SELECT 1 FROM sessions LIMIT 1").fetchone()
-        if connection.execute("PRAGMA data_version").fetchone() != (before,):
-            raise MovedError
         _map_ids(connection)
         step(connection, number)
-        connection.execute("COMMIT")
+        if connection.in_transaction:
+            connection.execute("COMMIT")
 
     return copy
 
@@ -283,6 +272,18 @@ def _copy_all(connection: sqlite3.Connection, number: int) -> None:
         f" FROM microsoft_principals AS old{_mapped('old', 'user_id')} WHERE TRUE ON CONFLICT (user_id)"
         " DO UPDATE SET at = excluded.at WHERE ifnull(excluded.at, 0) > ifnull(at, 0)"
     )
+    columns = (
+        "name, at, request_id, unique_token_id, application_id, application, resource_id, resource, tenant, kind,"
+        " protocol, requirement, required_by, conditional_access, policies, mfa, error, trusted_network"
+    )
+    connection.execute(
+        f"INSERT INTO target.sign_ins ({columns}, user_id) SELECT {_of('old', columns)}, user_id.new_id"  # noqa: S608
+        f" FROM sign_ins AS old{_mapped('old', 'user_id')} WHERE TRUE ON CONFLICT DO NOTHING"
+    )
+
+
+def _of(alias: str, columns: str) -> str:
+    return ", ".join(f"{alias}.{name.strip()}" for name in columns.split(","))
 
 
 def _copy_calls(connection: sqlite3.Connection, which: str, tail: str, *values: object) -> None:

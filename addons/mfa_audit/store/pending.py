@@ -10,6 +10,7 @@ import json
 import re
 import sqlite3
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -17,13 +18,15 @@ from mfa_audit.store.folding import Folding, store_events
 from mfa_audit.store.records import Event, Recorded
 from mfa_audit.store.rows import Rows
 from mfa_audit.store.segments import Missing, Position, Reader, find_journals
+from mfa_audit.store.totals import ADD_UP
 
 # Copied as they are: these have some thousand rows at most.
 _COPIED: Final = (
     "sessions", "gaps", "tools", "clients", "programs", "operations", "users", "not_audited",
 )  # fmt: skip
-# Laid over: a view of the database's rows and of those that come on top.
-_ADDED_TO: Final = ("tokens", "calls", "totals", "operation_totals")
+# Views of the database's rows and of those that come on top; of sums, what becomes of two with the same key.
+_NUMBERED: Final = ("tokens", "calls")
+_SUMS: Final = {"totals": ADD_UP, "operation_totals": "calls = calls + excluded.calls"}
 _BATCH: Final = 1_000
 # The reason of a gap that stands for journals that cannot be read.
 UNREAD: Final = "unread"
@@ -40,7 +43,11 @@ def lay_over(connection: sqlite3.Connection, database: Path) -> None:
     """
     connection.execute("SELECT 1 FROM sessions LIMIT 1").fetchone()  # from now on all rows are of one moment
     before = find_journals(database)
-    readers = [_reader(connection, database, uuid) for uuid in before.sessions]
+    readers = [
+        reader
+        for uuid, segments in before.sessions.items()
+        if (reader := _reader(connection, database, uuid, segments)) is not None
+    ]
     closed = before.closed
     try:
         pending = [(reader, reader.read(_BATCH)) for reader in readers]
@@ -60,11 +67,19 @@ def lay_over(connection: sqlite3.Connection, database: Path) -> None:
         raise MovedError
 
 
-def _reader(connection: sqlite3.Connection, database: Path, uuid: str) -> Reader:
-    reader = Reader(uuid, lambda: find_journals(database).sessions.get(uuid, {}))
+def _reader(
+    connection: sqlite3.Connection, database: Path, uuid: str, segments: Mapping[int, Path]
+) -> Reader | None:
+    """What reads on where the tables end; None where they have all."""
     found = connection.execute(
         "SELECT journal_segment, journal_offset FROM sessions WHERE uuid = ?", [uuid]
     ).fetchone()
+    try:
+        if found is not None and max(segments) == found[0] and segments[found[0]].stat().st_size == found[1]:
+            return None
+    except OSError:
+        raise MovedError from None
+    reader = Reader(uuid, lambda: find_journals(database).sessions.get(uuid, {}))
     if found is not None:
         reader.seek(Position(*found))
     return reader
@@ -76,7 +91,7 @@ def _shadow(connection: sqlite3.Connection) -> None:
         "SELECT type, name, tbl_name, sql FROM main.sqlite_master WHERE type IN ('table', 'index')"
         " AND sql IS NOT NULL ORDER BY type DESC"
     ).fetchall():
-        if table in _COPIED or table in _ADDED_TO:
+        if table in (*_COPIED, *_NUMBERED, *_SUMS):
             made = re.sub(
                 rf"^(CREATE (?:UNIQUE )?)({kind.upper()}) ",
                 r"\1TEMP TABLE " if kind == "table" else r"\1INDEX temp.",
@@ -85,8 +100,9 @@ def _shadow(connection: sqlite3.Connection) -> None:
             connection.execute(made)
         if kind == "table" and name in _COPIED:
             connection.execute(f"INSERT INTO temp.{name} SELECT * FROM main.{name}")  # noqa: S608
-    # New tokens get ids after the last of the database.
-    connection.execute("INSERT INTO temp.tokens SELECT * FROM main.tokens ORDER BY id DESC LIMIT 1")
+    # New rows get ids after the last of the database.
+    for table in _NUMBERED:
+        connection.execute(f"INSERT INTO temp.{table} SELECT * FROM main.{table} ORDER BY id DESC LIMIT 1")  # noqa: S608
 
 
 def _add(connection: sqlite3.Connection, reader: Reader, events: list[Event | Missing]) -> None:
@@ -118,13 +134,32 @@ def _note_closed(connection: sqlite3.Connection) -> None:
 
 def _uncover(connection: sqlite3.Connection) -> None:
     """Let the database's rows be seen too, where only new ones are in the temporary tables."""
-    for table in _ADDED_TO:
-        new = " WHERE id > (SELECT ifnull(max(id), 0) FROM main.tokens)" if table == "tokens" else ""
-        connection.execute(f"ALTER TABLE temp.{table} RENAME TO pending_{table}")
-        connection.execute(
-            f"CREATE TEMP VIEW {table} AS SELECT * FROM main.{table}"  # noqa: S608
-            f" UNION ALL SELECT * FROM temp.pending_{table}{new}"
+    for table in _NUMBERED:
+        (last,) = connection.execute(f"SELECT ifnull(max(id), 0) FROM main.{table}").fetchone()  # noqa: S608
+        _join(connection, table, "TRUE", f"id > {last}")
+    for table, sums in _SUMS.items():
+        keys = ", ".join(
+            name
+            for name, place in connection.execute(f"SELECT name, pk FROM pragma_table_info('{table}')")  # noqa: S608
+            if place
         )
+        connection.execute(
+            f"INSERT INTO temp.{table} SELECT * FROM main.{table}"  # noqa: S608
+            f" WHERE ({keys}) IN (SELECT {keys} FROM temp.{table}) ON CONFLICT DO UPDATE SET {sums}"
+        )
+        same = " AND ".join(f"new.{name} = old.{name}" for name in keys.split(", "))
+        of_others = f"old.session_id NOT IN (SELECT session_id FROM temp.pending_{table})"  # noqa: S608
+        alone = f"NOT EXISTS (SELECT 1 FROM temp.pending_{table} AS new WHERE {same})"  # noqa: S608
+        _join(connection, table, f"{of_others} OR {alone}", "TRUE")
+
+
+def _join(connection: sqlite3.Connection, table: str, old: str, new: str) -> None:
+    """A view of the database's rows and those in the temporary table, by the conditions which of each."""
+    connection.execute(f"ALTER TABLE temp.{table} RENAME TO pending_{table}")
+    connection.execute(
+        f"CREATE TEMP VIEW {table} AS SELECT * FROM main.{table} AS old WHERE {old}"  # noqa: S608
+        f" UNION ALL SELECT * FROM temp.pending_{table} WHERE {new}"
+    )
 
 
 def is_laid_over(connection: sqlite3.Connection) -> bool:

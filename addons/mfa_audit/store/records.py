@@ -37,7 +37,8 @@ _CALL: Final = struct.Struct("<IdIIIIhHB")
 _NAMED: Final = struct.Struct("<II")
 
 # The bits of a call's facts.
-_FACTS: Final = ("accepted", "blocked", "blocked_by_test", "expired")
+_BITS: Final = ("accepted", "blocked", "blocked_by_test", "expired", "unanswered", "refused")
+_FACTS: Final = {name: 1 << bit for bit, name in enumerate(_BITS) if name in Observation._fields}
 _COMPLIANT: Final = 1 << 14
 _NON_COMPLIANT: Final = 1 << 15
 _LATEST: Final = 1e11  # seconds since 1970: no time of a call is later
@@ -131,7 +132,7 @@ class Encoder:
         self._new.clear()
 
     def _call(self, number: int, seen: Observation, parts: list[bytes]) -> bytes:
-        facts = sum(1 << bit for bit, name in enumerate(_FACTS) if getattr(seen, name))
+        facts = sum(bit for name, bit in _FACTS.items() if getattr(seen, name))
         if seen.server is not None:
             facts |= _COMPLIANT if seen.server else _NON_COMPLIANT
         ids = [bytes.fromhex(one.replace("-", "")) for one in (seen.request_id, seen.correlation_id) if one]
@@ -259,19 +260,19 @@ class Decoder:
         if len(rest) != 16 * (ids & 1) + 16 * (ids >> 1 & 1):
             raise ValueError
         server = bool(facts & _COMPLIANT) if facts & (_COMPLIANT | _NON_COMPLIANT) else None
-        accepted, blocked, by_test, expired = (bool(facts >> bit & 1) for bit in range(len(_FACTS)))
         return Recorded(
             number,
             Observation(
-                _time(at),
-                self._get(client, Client),
-                self._get(token, Token),
-                self._get(program, Program) if program else None,
-                self._get(operation, str),
-                None if status < 0 else status,
-                *(accepted, blocked, by_test, expired, server),
-                _guid(rest[:16]) if ids & 1 else None,
-                _guid(rest[-16:]) if ids & 2 else None,
+                at=_time(at),
+                client=self._get(client, Client),
+                token=self._get(token, Token),
+                program=self._get(program, Program) if program else None,
+                operation=self._get(operation, str),
+                status=None if status < 0 else status,
+                server=server,
+                request_id=_guid(rest[:16]) if ids & 1 else None,
+                correlation_id=_guid(rest[-16:]) if ids & 2 else None,
+                **{name: bool(facts & bit) for name, bit in _FACTS.items()},
             ),
         )
 

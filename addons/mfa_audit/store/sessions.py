@@ -15,6 +15,7 @@ from mfa_audit import __version__
 
 # Seconds between two signs of life of a recorder; more than two of them without one is a gap.
 BEAT: Final = 10
+UNKNOWN_ACCOUNT: Final = "unknown"
 
 
 def this_account() -> str:
@@ -22,7 +23,7 @@ def this_account() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):  # a service account without a name
-        return "unknown"
+        return UNKNOWN_ACCOUNT
 
 
 @dataclass(frozen=True, slots=True)

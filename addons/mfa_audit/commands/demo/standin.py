@@ -217,12 +217,12 @@ class StandIn:
         body = b"x" * int(wish["bytes"]) if "bytes" in wish and reply.status == 200 else reply.body
         if request.method == "HEAD":
             body = b""
+        cut = int(wish.get("cut", len(body) + 1))
+        # Counted first: whoever has read as much as the answer's head finds it counted.
+        self.answered += cut > len(body)
         writer.write(
             _head(request, reply, int(wish.get("status", reply.status)), len(body), "chunked" in wish)
         )
-        cut = int(wish.get("cut", len(body) + 1))
-        # Counted first: whoever has read the answer finds it counted.
-        self.answered += cut > len(body)
         for start in range(0, min(len(body), cut), PIECE):
             piece = body[start : min(start + PIECE, cut)]
             writer.write(b"%x\r\n%b\r\n" % (len(piece), piece) if "chunked" in wish else piece)
