@@ -162,6 +162,9 @@ class Kept:
                 raise OSError("closed")
             got += piece
             head, separator, body = got.partition(b"\r\n\r\n")
+            while separator and head.split()[1].startswith(b"1"):  # an interim answer
+                got = body
+                head, separator, body = got.partition(b"\r\n\r\n")
             if not separator:
                 continue
             lower = head.lower()
