@@ -35,7 +35,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "passive")]
 
 import httpx  # noqa: E402
 import requests  # noqa: E402
-from situations import HOST  # noqa: E402
+from situations import HOST, UNSURE  # noqa: E402
 from told_server import ToldServer, Tunnels  # noqa: E402
 
 from endpoints import Issuer  # noqa: E402
@@ -251,6 +251,8 @@ def main() -> int:
                     return
                 counts["calls"] += 1
             situation = chance.choices(list(MIX), list(MIX.values()))[0]
+            if situation in UNSURE.get(kind, ()):
+                situation = "plain"
             results = {}
             for way, call in ways.items():
                 try:
