@@ -190,6 +190,12 @@ def test_a_scheduled_job_is_confirmed_by_its_next_two_runs() -> None:
     assert Verdict.UNDETERMINED is standing(*days, *good(21), now=21.5).verdict
 
 
+def test_who_skips_mfa_in_the_office_only_is_not_confirmed() -> None:
+    """Bad on Mondays and good on the other days: in the first week that looks like a fix, and is none."""
+    found = standing(*bad(1), *good(2, 3, 4), now=4.5, starter_known=True, specific=True)
+    assert Verdict.UNDETERMINED is found.verdict
+
+
 def test_a_rare_job_beside_a_daily_one_is_never_hidden() -> None:
     """Daily good use of the same account does not answer for a weekly or monthly job without MFA."""
     for starter_known in (False, True):
@@ -256,7 +262,7 @@ def test_validate_answers_for_other_tokens_of_one_program() -> None:
 
 def test_strict_never_forgives() -> None:
     """With strict any call without MFA makes the row non-compliant."""
-    row = RowFacts({BOB: [*bad(1), *good(2, 3)]}, starter_known=True)
+    row = RowFacts({BOB: [*bad(1, 8), *good(15, 16)]}, starter_known=True)
     assert Verdict.COMPLIANT is weigh(row, ALWAYS, 90 * DAY).verdict
     assert Verdict.NON_COMPLIANT is weigh(row, ALWAYS, 90 * DAY, strict=True).verdict
 

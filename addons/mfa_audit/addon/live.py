@@ -114,7 +114,8 @@ class PartnerCenterMfa:
             self.recorder.close()
         self.recorder = recorder
         self._people = people
-        self._calls.record_with(recorder, Judge(people))
+        tests = [test for name, test in TESTS.items() if getattr(options, name)]
+        self._calls.record_with(recorder, Judge(people), tests)
         self._settings = tuple(getattr(options, name) for name in RECORDING_OPTIONS)
 
     def running(self) -> None:

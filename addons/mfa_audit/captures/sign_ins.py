@@ -28,6 +28,7 @@ from uuid import UUID
 from mfa_audit.captures import entries
 from mfa_audit.captures.json_texts import BrokenError, CutOffError, JsonText
 from mfa_audit.captures.remarks import Remarks
+from mfa_audit.exchanges.exchange import GUID
 
 
 class SignIn(NamedTuple):
@@ -109,7 +110,6 @@ _KINDS: Final = {
     "aadnoninteractiveusersigninlogs": "non-interactive",
     "aadserviceprincipalsigninlogs": "service-principal",
 }
-_GUID: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 # 16 bytes in base64url without padding.
 _UNIQUE_TOKEN_ID: Final = re.compile(r"[A-Za-z0-9_-]{22}")
 _NOT_ALPHANUMERIC: Final = re.compile(r"[\W_]+")
@@ -316,7 +316,7 @@ def _unique_token_id(value: str | None, request_id: str | None) -> str | None:
     """
     if value and _UNIQUE_TOKEN_ID.fullmatch(value):
         return value
-    if request_id and _GUID.fullmatch(request_id):
+    if request_id and GUID.fullmatch(request_id):
         return urlsafe_b64encode(UUID(request_id).bytes_le).decode("ascii").rstrip("=")
     return None
 
@@ -359,7 +359,7 @@ def _date(value: Any) -> float | None:
 def _resource(row: Mapping[str, Any]) -> str | None:
     for name in _COLUMNS["resource_id"]:
         found = _lower(row.get(name))
-        if found and _GUID.fullmatch(found):
+        if found and GUID.fullmatch(found):
             return found
     return None
 
