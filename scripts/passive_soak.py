@@ -258,7 +258,7 @@ def main() -> int:
                 try:
                     results[way] = str(call(f"/{situation}/0?run={way}-{kind}"))
                 except Exception as error:
-                    results[way] = f"{type(error).__name__}: {str(error)[:120]}"
+                    results[way] = f"{type(error).__name__}: {str(error)[-160:]}"
             for way, result in results.items():
                 counts[f"{way} {'answered' if result == '200' else 'failed'}"] += 1
             if results["direct"] == "200" != results["through"]:
