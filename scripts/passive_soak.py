@@ -35,8 +35,9 @@ sys.path[:0] = [str(TESTS), str(TESTS / "passive")]
 
 import httpx  # noqa: E402
 import requests  # noqa: E402
+from plain_tunnels import Tunnels  # noqa: E402
 from situations import HOST, UNSURE  # noqa: E402
-from told_server import ToldServer, Tunnels  # noqa: E402
+from told_server import ToldServer  # noqa: E402
 
 from endpoints import Issuer  # noqa: E402
 from mfa_audit.machine import authorities  # noqa: E402
