@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -78,6 +79,8 @@ def command(
             folder / "authority", recording.hosts
         )
         plan = recording.proxy_settings("run", authority, address)
+        refusing = bypasses.known_to_refuse(command_line)
+        plan = plan if refusing is None else replace(plan, refusing=refusing)
         work = _Command([program, *command_line[1:]], plan, folder, quiet=quiet)
         recorder, status = record(plan, work, quiet=quiet)
     finally:
@@ -133,7 +136,11 @@ class _Command:
         for warning in bypasses.warnings_for(self._arguments, environment):
             say(warning, quiet=self._quiet)
         try:
-            child = await asyncio.create_subprocess_exec(*self._arguments, env=environment)
+            # What the shell opened for the command, as in `curl -H @<(...)`, is the command's; Windows has no such
+            # thing, and our own files are never inherited (PEP 446).
+            child = await asyncio.create_subprocess_exec(
+                *self._arguments, env=environment, close_fds=os.name == "nt"
+            )
         except OSError as error:
             raise AuditError(f"cannot start {line(self._arguments[0])}: {error.strerror}.") from None
         passed: list[int] = []

@@ -21,6 +21,7 @@ from mfa_audit.store.merging import Merged, first_exact_hour, merge
 from mfa_audit.store.pending import is_laid_over
 from mfa_audit.store.rows import NOT_FOLDED
 from mfa_audit.store.session_rows import gap_facts, session_facts
+from mfa_audit.store.sign_in_rows import read_sign_ins
 from mfa_audit.store.stretches import FAR, Stretches, ids_as_json
 from mfa_audit.store.totals import DAY_MS, HOUR_MS
 
@@ -108,6 +109,7 @@ class _Reading:
             gaps=tuple(gap_facts(self.connection)),
             microsoft=read_facts(self.connection, self.to_ms, self._party),
             counted_twice=self._counted_twice,
+            sign_ins=read_sign_ins(self.connection, start, end, self._party),
         )
 
     def _choose_sessions(self, wanted: Sequence[str] | None) -> None:
