@@ -129,10 +129,14 @@ def _fails_at_microsoft(microsoft: Microsoft | None) -> bool:
 
 
 def _is_retired(group: Group, settings: Settings) -> bool:
-    """Whether the partner says that this quiet row will not run again."""
+    """Whether the partner says that this quiet row will not run again.
+
+    An app id names it only where it never used another.
+    """
     tool = group.identity.tool
     name = tool if tool is None or isinstance(tool, str) else tool.name
-    known = {group.identity.program, name, *(use.party.client.app_id for use in group.uses)}
+    apps = {use.party.client.app_id for use in group.uses}
+    known = {group.identity.program, name, *(apps if len(apps) == 1 else ())}
     return any(one is not None and one.lower() in settings.retired for one in known)
 
 
