@@ -3,8 +3,7 @@
     python scripts/months.py --months 20000
 
 Prints the figures of docs/verdicts.md as Markdown; progress goes to stderr. Takes about 30 minutes on two quiet cores.
-With `--rules present` only the rule in use is measured. `--weaken` looks for worlds in which the rule with one of its
-lines made weaker calls a failing job fixed, for tests/months/test_weakenings.py.
+With `--rules present` only the rule in use is measured.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ sys.path[:0] = [str(ROOT / "tests")]
 from months.contenders import CONTENDERS  # noqa: E402
 from months.figures import Figures, Waited, measure  # noqa: E402
 from months.scenes import make_world  # noqa: E402
-from months.weakenings import WEAKENINGS  # noqa: E402
 
 
 def main() -> None:
@@ -39,12 +37,8 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", default="months", help="another one makes other partners")
     parser.add_argument("--rules", nargs="+", choices=list(CONTENDERS), default=list(CONTENDERS))
-    parser.add_argument("--weaken", action="store_true")
     options = parser.parse_args()
     started = time.monotonic()
-    if options.weaken:
-        find_worlds(options.seed, started + 60 * options.minutes)
-        return
     found = {rule: Figures() for rule in options.rules}
     partners = 0
     with Pool(options.processes) as pool:
@@ -80,23 +74,6 @@ def measure_partner(seed: str, rules: Sequence[str], number: int) -> dict[str, F
     name = f"{seed}-{number}"
     world = make_world(name)
     return {rule: measure(world, name, CONTENDERS[rule]) for rule in rules}
-
-
-def find_worlds(seed: str, until: float) -> None:
-    """Prints for each weakening a world in which it lets a failing job through."""
-    left = dict(WEAKENINGS)
-    number = 0
-    while left and time.monotonic() < until:
-        name = f"{seed}-{number}"
-        world = make_world(name)
-        for what, weakening in list(left.items()):
-            with weakening.applied():
-                wrong = measure(world, name, weakening.contender(what), only_after_bad=True).wrong
-            if any(one.kind == "false" for one in wrong):
-                print(f'    "{what}": "{name}",', flush=True)
-                del left[what]
-        number += 1
-    print(f"Looked at {number} partners. Not found: {', '.join(left) or 'none'}.", file=sys.stderr)
 
 
 def tell(found: dict[str, Figures], partners: int, minutes: float) -> Iterable[str]:

@@ -77,6 +77,7 @@ def tool(name: str, **changes: Any) -> ToolRow:
         client=None,
         application=None,
         program=None,
+        programs=() if changes.get("program") is None else (changes["program"],),
         account=None,
         started_by=None,
         machine="PC17",

@@ -9,7 +9,7 @@ import pytest
 from odd_captures import FORMATS, make_odd, read_corpus, read_odd
 
 # Some seconds for all formats together; more are tried by scripts/grow_corpus.py.
-SEEDS = range(150)
+SEEDS = range(400)
 
 
 @pytest.mark.parametrize("kind", FORMATS)

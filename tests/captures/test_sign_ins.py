@@ -22,7 +22,7 @@ import pytest
 from captures_of_microsoft import APP, GRAPH, PARTNER_CENTER
 from mfa_audit.captures import recognition
 from mfa_audit.captures.recognition import Format
-from mfa_audit.captures.sign_ins import SignIn
+from mfa_audit.captures.sign_in_columns import SignIn
 from processes import Audit
 
 NOW = 1_795_600_000.0  # 25 November 2026
@@ -222,3 +222,12 @@ def test_people_are_stored_as_asked(users: str, audit: Audit, tmp_path: Path, da
         "203.0.113.7",
     ):
         assert secret.encode() not in raw
+
+
+@pytest.mark.parametrize("behind", ["]", "}", "[" * 3000, '{"value":[' * 3000, "]]}}", ":", "x"])
+def test_what_stands_behind_the_rows_ends_the_reading(tmp_path: Path, behind: str) -> None:
+    """A bracket too many after a row neither fails nor goes on for ever; the row is read."""
+    path = tmp_path / "log.json"
+    path.write_text(f"{json.dumps(GRAPH)}\n{behind}")
+    with recognition.read(path, now=NOW) as capture:
+        assert [APP] == [row.app_id for row in capture.sign_ins]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +15,10 @@ from pathlib import Path
 import pytest
 
 from clients import API
-from processes import Audit
+from endpoints import Issuer, listening
+from processes import COMMAND, Audit
 
+HOST = "api.partnercenter.microsoft.com"
 CUSTOMERS = f"{API}/v1/customers"
 
 
@@ -243,3 +247,47 @@ def test_the_whole_call_is_told(
     everything = b"".join(path.read_bytes() for path in database.parent.glob("audit.db*"))
     assert b"7f3a" not in everything
     assert b"john@msp" not in everything
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no descriptors to inherit")
+def test_what_the_shell_opened_reaches_the_command(database: Path, tmp_path: Path) -> None:
+    """A descriptor that the shell opens for the command, as `curl -H @<(...)` needs it, is there in the command."""
+    (tmp_path / "header").write_text("Authorization: it is here")
+    command = " ".join(map(shlex.quote, [*COMMAND, "run", "--db", str(database), "--", "cat", "/dev/fd/9"]))
+
+    ran = subprocess.run(
+        ["sh", "-c", f"{command} 9<{shlex.quote(str(tmp_path / 'header'))}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert "Authorization: it is here" == ran.stdout
+
+
+@pytest.mark.skipif(shutil.which("wget") is None, reason="wget is not on this machine")
+def test_a_program_that_will_refuse_passes_unread(
+    audit: Audit, database: Path, tmp_path: Path, home: Path
+) -> None:
+    """`run` says of a program that will refuse our certificate how to make it take it, and does not make it fail."""
+    issuer = Issuer("A root of the machine", tmp_path)
+    with listening({HOST: issuer.server(HOST)}) as company:
+        roots = issuer.file("roots.pem")
+        ran = audit.run(
+            *("run", "--db", database, "--upstream", company.url),
+            *("--set", f"ssl_verify_upstream_trusted_ca={roots}", "--", "wget", "--tries=1", "-qO-"),
+            f"https://{HOST}/",
+            WGETRC=str(_trusting(tmp_path, roots)),
+        )
+
+    assert "there" == ran.stdout
+    assert "--ca-certificate" in ran.stderr
+    assert [HOST] == company.calls
+
+
+def _trusting(folder: Path, roots: Path) -> Path:
+    """Settings of wget that trust these roots, as a machine's own would."""
+    path = folder / "wgetrc"
+    path.write_text(f"ca_certificate = {roots}\n")
+    return path

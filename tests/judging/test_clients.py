@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from mfa_audit.errors import AuditError
 from mfa_audit.judging.clients import KNOWN_APPS, Client, client_of, parse_names, tool_of
-from mfa_audit.judging.naming import is_unattended
 
 CLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
 OWN = "5d2b6f60-0000-4000-8000-0000000c1133"
@@ -177,22 +176,3 @@ def test_bad_names_files_are_refused(content: str) -> None:
     """A names file that cannot be read is an error that shows how one looks."""
     with pytest.raises(AuditError, match=r"app id or product"):
         parse_names(content)
-
-
-@pytest.mark.parametrize(
-    ("started_by", "unattended"),
-    [
-        ("cron", True),
-        ("Task Scheduler", True),
-        ("backup.service", True),
-        ("terminal", False),
-        ("SSH session", False),
-        ("login session", False),
-        ("systemd-run", False),
-        ("container", False),
-        (None, False),
-    ],
-)
-def test_what_starts_a_program_by_itself(started_by: str | None, unattended: bool) -> None:
-    """Schedulers and services run a program again as they ran it before; people at a terminal do not."""
-    assert unattended == is_unattended(started_by)

@@ -15,6 +15,7 @@ from mfa_audit.judging.naming import (
     Product,
     cut_version,
     is_specific,
+    is_unattended,
     product_of,
     stable_name,
     stable_program,
@@ -125,6 +126,8 @@ NAMES = {
     "java": ("java", False),
     "curl": ("curl", False),
     "chrome.exe": ("chrome.exe", False),
+    "Google Chrome Helper": ("Google Chrome Helper", False),
+    "Code Helper": ("Code Helper", False),
     "msedgewebview2.exe": ("msedgewebview2.exe", False),
     "w3wp.exe": ("w3wp.exe", False),
     "azure.cli": ("azure.cli", False),
@@ -190,3 +193,22 @@ def test_hostile_names_take_no_time(piece: str) -> None:
         stable_name(piece * 100 + "x" * length)
         cut_version(piece * 512 + "x" * length)
     assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("started_by", "unattended"),
+    [
+        ("cron", True),
+        ("Task Scheduler", True),
+        ("backup.service", True),
+        ("terminal", False),
+        ("SSH session", False),
+        ("login session", False),
+        ("systemd-run", False),
+        ("container", False),
+        (None, False),
+    ],
+)
+def test_what_starts_a_program_by_itself(started_by: str | None, unattended: bool) -> None:
+    """Schedulers and services run a program again as they ran it before; people at a terminal do not."""
+    assert unattended == is_unattended(started_by)

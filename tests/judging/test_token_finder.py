@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mfa_audit.commands.demo.sample_tokens import make_token, make_user_token
+from mfa_audit.commands.demo.sample_tokens import make_token, make_user_token, read_claims
 from mfa_audit.judging.token_finder import values_in
 from mfa_audit.judging.tokens import read
 
 TOKEN = make_user_token("mfa")
 OTHER = make_user_token("pwd")
-PADDED = ".".join(part + "=" * (-len(part) % 4) for part in make_user_token("mfa", x="y" * 2).split("."))
+# Padding stands in the header and in the payload.
+PADDED = ".".join(
+    base64.urlsafe_b64encode(part).decode()
+    for part in (b'{"alg":"RS256"} ', json.dumps(read_claims(TOKEN)).encode(), b"a signature of some bytes.")
+)
 WRAPPED = "\n".join(TOKEN[at : at + 64] for at in range(0, len(TOKEN), 64))
 
 
@@ -68,6 +73,7 @@ def test_pasted_texts(pasted: str, reason: str) -> None:
     [
         f"{TOKEN}\n{OTHER}", f"{TOKEN} {OTHER}", f"{TOKEN}, {OTHER}.", f"Bearer {TOKEN}\nBearer {OTHER}",
         f"{WRAPPED}\n{OTHER}", json.dumps([TOKEN, OTHER]), json.dumps([{"token": TOKEN}, {"token": OTHER}]),
+        f"Authorization: Bearer {TOKEN}, Bearer {OTHER}",
         f"first: {TOKEN}\nsecond: {OTHER}\nfirst again: {TOKEN}",
     ],
 )  # fmt: skip

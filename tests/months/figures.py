@@ -70,13 +70,11 @@ def rows_of(world: World, contender: Contender) -> list[Row]:
     return [Row(found, world.recorders[found[0].place.machine]) for found in calls.values()]
 
 
-def measure(world: World, seed: str, contender: Contender, *, only_after_bad: bool = False) -> Figures:
-    """One rule's daily reports over one world. `only_after_bad`: without the shares of rows that never failed."""
+def measure(world: World, seed: str, contender: Contender) -> Figures:
+    """One rule's daily reports over one world."""
     figures = Figures(months=world.calendar.days / 30)
     bad_months: set[int] = set()
     for row in rows_of(world, contender):
-        if only_after_bad and not row.has_bad(float("inf")):
-            continue
         days_of_yes = _follow(world, seed, contender, row, figures, bad_months)
         figures.waited += _waits(world, row, days_of_yes)
     figures.bad_months = len(bad_months)

@@ -26,7 +26,7 @@ class Row:
         self.recorder = recorder
         self.place: Place = calls[0].place
         self.captured = calls[0].source is not None
-        self.specific = not self.captured and is_job(self.place)
+        self.specific = is_job(self.place)
         self.scheduled = self.specific and is_unattended(self.place.started_by)
         self._times = [call.at for call in calls]
         self._bad = [call.at for call in calls if call.is_bad]
@@ -138,8 +138,8 @@ def row_today(call: Call) -> Hashable:
 
 def row_now(call: Call) -> Hashable:
     """A specific program on a machine, under an account, by what starts it; else tool, machine and capture."""
-    if call.source is None and is_job(call.place):
-        return call.place
+    if is_job(call.place):
+        return call.place, call.source
     return call.place, tool_of(call), call.source
 
 

@@ -118,6 +118,11 @@ def stop_at_its_hour(world: World) -> None:
         world.recorders[machine] = pause_daily(world.recorders[machine], world.calendar, first, hour)
 
 
+def letters(number: int) -> str:
+    """A part of a program's name that no number of a run looks like."""
+    return "".join(chr(ord("a") + (number // 26**place) % 26) for place in (1, 0))
+
+
 def fix_it(world: World, job: Job, at: float) -> None:
     """One of the fixes that we advise; mostly tried by hand at once."""
     kind = world.chance.choice(FIXES)
@@ -165,7 +170,7 @@ def scheduled(world: World, *, often: str | None = None, signs_in: str | None = 
     starter = parts.get("starter") or chance.choice(("cron", "Task Scheduler", f"unit-{number}.service"))
     place = world.place(
         machine,
-        parts.get("program", f"job-{number}.ps1"),
+        parts.get("program", f"sync-{letters(number)}.ps1"),
         starter,
         parts.get("account", "svc"),
         unknown=parts.get("unknown", False),
@@ -192,8 +197,13 @@ def scheduled(world: World, *, often: str | None = None, signs_in: str | None = 
 def lone_script(world: World) -> None:
     """A scheduled script; it may be fixed, and before that be run by hand, or renamed, and fix nothing."""
     chance = world.chance
-    job = scheduled(world)
-    if job.phases[0].signs_in != WITHOUT:
+    job = scheduled(world, signs_in=OFFICE if chance.random() < 0.1 else None)
+    if job.phases[0].signs_in == OFFICE:
+        office = chance.sample(range(7), chance.randint(1, 4))
+        job.office = frozenset(
+            day for day in world.calendar.all_days() if world.calendar.weekday(day) in office
+        )
+    if job.phases[0].signs_in not in (WITHOUT, OFFICE):
         return
     wrong = chance.random()
     if wrong < 0.35:
@@ -201,7 +211,7 @@ def lone_script(world: World) -> None:
         try_by_hand(world, job, [], follows=(job, share), if_refused=chance.random() < 0.6)
     elif wrong < 0.45:
         at = world.during()
-        job.change(at, place=job.phases[0].place._replace(program=f"renamed-{job.number}.ps1"))
+        job.change(at, place=job.phases[0].place._replace(program=f"renamed-{letters(job.number)}.ps1"))
         try_by_hand(world, job, [at - HOUR, at + 20 * HOUR, at + 50 * HOUR])
     elif wrong < 0.55:
         at = world.during()

@@ -78,7 +78,7 @@ def _by_tool(call: Call) -> Hashable:
 
 def _without_starter(call: Call) -> Hashable:
     """Runs by hand and by schedule in one row."""
-    return row_now(call._replace(place=call.place._replace(account="any", started_by=None)))
+    return row_now(call._replace(place=call.place._replace(account="any", started_by="cron")))
 
 
 def _without(line: str, number: int) -> Rule:
@@ -102,6 +102,7 @@ WEAKENINGS: Final[Mapping[str, Weakening]] = {
     "good calls between bad ones": Weakening(_without("by_schedule", 1)),
     "a schedule without hours": Weakening(_without("by_schedule", 2)),
     "one bad call is a habit": Weakening(_without("by_schedule", 3)),
+    "before the next bad call is due": Weakening(_without("by_schedule", 4)),
     "people at a terminal are schedules": Weakening(
         facts=lambda facts: replace(facts, starter_known=facts.specific)
     ),

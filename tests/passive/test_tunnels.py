@@ -16,6 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from plain_tunnels import Tunnels
 from situations import HOST
 from told_server import ToldServer
 from told_ways import start_proxy
@@ -81,14 +82,18 @@ def server(issuer: Issuer) -> Iterator[ToldServer]:
 class Started:
     """A proxy to the server, and a client's script; `roots` trusts the server only, `ours` our authority only."""
 
-    def __init__(self, folder: Path, server: ToldServer, issuer: Issuer, *arguments: str) -> None:
+    def __init__(
+        self, folder: Path, server: ToldServer, issuer: Issuer, *arguments: str, **variables: str
+    ) -> None:
         self.folder = folder
         self.roots = issuer.file("roots.pem")
         home = folder / "home"
-        home.mkdir()
+        home.mkdir(parents=True)
         self.running: Running
         places = {f"{HOST}:443": server.port}
-        self.running, self.url, self.ours, self.database = start_proxy(home, places, issuer, *arguments)
+        self.running, self.url, self.ours, self.database = start_proxy(
+            home, places, issuer, *arguments, **variables
+        )
 
     def fetch(self, script: str, bundle: Path, times: int = 1) -> list[str]:
         return fetch(self.folder / script, self.url, bundle, times)
@@ -273,3 +278,57 @@ def test_one_failed_connection_fails_one_call(tmp_path: Path, server: ToldServer
                 assert 200 == client.get(url).status_code
     finally:
         proxy.running.stop()
+
+
+@pytest.mark.parametrize(
+    ("exempt", "asked"), [("", [f"{HOST}:443"]), (f"localhost,{HOST}", []), (".microsoft.com", [])]
+)
+def test_the_way_out_is_the_clients(
+    exempt: str, asked: list[str], tmp_path: Path, server: ToldServer, issuer: Issuer
+) -> None:
+    """A host goes through the proxy that the settings name, unless NO_PROXY, in either spelling, exempts it."""
+    home = tmp_path / "home"
+    home.mkdir()
+    with Tunnels({(HOST, 443): server.port}) as company:
+        variables = {
+            "HTTPS_PROXY": f"http://127.0.0.1:{company.port}",
+            "no_proxy": exempt,
+            "NO_PROXY": "x.test",
+        }
+        running, url, ours, _ = start_proxy(home, {f"{HOST}:443": server.port}, issuer, **variables)
+        try:
+            assert ["200"] == fetch(tmp_path / "tool.py", url, ours)
+            assert asked == company.asked
+        finally:
+            running.stop()
+
+
+def test_a_certificate_behind_a_companys_proxy(tmp_path: Path, server: ToldServer, issuer: Issuer) -> None:
+    """A server's certificate that we do not trust reaches the client through the company's proxy too."""
+    home = tmp_path / "home"
+    home.mkdir()
+    with Tunnels({(HOST, 443): server.port}) as company:
+        other = Issuer("Somebody else", tmp_path)
+        upstream = f"http://127.0.0.1:{company.port}"
+        running, url, _, database = start_proxy(home, {}, other, "--upstream", upstream)
+        try:
+            assert ["200"] == fetch(tmp_path / "tool.py", url, issuer.file("theirs.pem"))
+            assert [("upstream-tls-failed", 1)] == reasons(database)
+        finally:
+            running.stop()
+
+
+def test_a_restarted_proxy_is_not_its_own_way_out(tmp_path: Path, server: ToldServer, issuer: Issuer) -> None:
+    """A proxy started where the variables still lead to it goes out directly; named as --upstream it is refused."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    ours = f"http://localhost:{port}"
+    listen = ("--listen", f"127.0.0.1:{port}")
+    proxy = Started(tmp_path, server, issuer, *listen, HTTPS_PROXY=ours)
+    try:
+        assert ["200"] == proxy.fetch("tool.py", proxy.ours)
+    finally:
+        proxy.running.stop()
+
+    with pytest.raises(AssertionError, match="this very proxy"):
+        Started(tmp_path / "again", server, issuer, *listen, "--upstream", ours)

@@ -15,7 +15,7 @@ from processes import Running
 
 
 def start_proxy(
-    folder: Path, places: dict[str, int], issuer: Issuer, *arguments: str
+    folder: Path, places: dict[str, int], issuer: Issuer, *arguments: str, **variables: str
 ) -> tuple[Running, str, Path, Path]:
     """`mfa-audit proxy` in a home of its own: the process, its address, its authority, and its database."""
     roots, database = folder / "server-roots.pem", folder / "audit.db"
@@ -24,6 +24,7 @@ def start_proxy(
         **{name: value for name, value in os.environ.items() if "PROXY" not in name.upper()},
         "HOME": str(folder),
         "USERPROFILE": str(folder),
+        **variables,
     }
     command = [
         *(
@@ -31,9 +32,8 @@ def start_proxy(
             str(PROGRAMS / "proxy_here.py"),
             json.dumps(places),
             "proxy",
-            "--listen",
-            "127.0.0.1:0",
         ),
+        *(() if "--listen" in arguments else ("--listen", "127.0.0.1:0")),
         *("--db", str(database), "--set", f"ssl_verify_upstream_trusted_ca={roots}", *arguments),
     ]
     running = Running(

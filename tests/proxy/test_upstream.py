@@ -55,21 +55,45 @@ def test_password_is_shown_nowhere() -> None:
         ({"https_proxy": "http://p:1"}, "http://p:1"),
         ({"HTTPS_PROXY": "p:1", "ALL_PROXY": "q:2"}, "http://p:1"),
         ({"ALL_PROXY": "http://q:2"}, "http://q:2"),
-        ({"ALL_PROXY": "socks5://q:2"}, None),
         ({"HTTP_PROXY": "http://p:1"}, None),
         ({"HTTPS_PROXY": " "}, None),
         ({"HTTPS_PROXY": "http://127.0.0.1:8080/"}, None),
+        ({"HTTPS_PROXY": "http://localhost:8080"}, None),
+        ({"HTTPS_PROXY": "http://[::1]:8090"}, None),
+        ({"HTTPS_PROXY": "http://127.0.0.1:8081"}, "http://127.0.0.1:8081"),
+        (
+            {
+                "HTTPS_PROXY": "http://127.0.0.1:9999",
+                "MFA_AUDIT_ENV": "HTTPS_PROXY",
+                "MFA_AUDIT_OLD_HTTPS_PROXY": "http://p:1",
+            },
+            "http://p:1",
+        ),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "localhost, *"}, None),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "api.partner.microsoft.com"}, "http://p:1"),
     ],
 )
 def test_environments_proxy_becomes_upstream(variables: dict[str, str], expected: str | None) -> None:
-    """The proxy that HTTPS takes now is the one behind ours, unless it is ours or every API host is exempt
-    from it.
-    """
-    found = from_settings(variables, own=["http://127.0.0.1:8080"])
+    """The proxy that HTTPS takes now is the one behind ours, unless it is ours or every host is exempt from it."""
+    found = from_settings(variables, own=["http://127.0.0.1:8080"], listening=("127.0.0.1", 8090))
 
     assert expected == (None if found is None else found.url)
+
+
+def test_exemptions_are_kept() -> None:
+    """NO_PROXY counts in both spellings, host by host."""
+    variables = {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "a.test;b.test", "no_proxy": "c.test, a.test"}
+
+    found = from_settings(variables)
+
+    assert found is not None
+    assert ("c.test", "a.test", "b.test") == found.exempt
+
+
+def test_a_socks_proxy_is_said() -> None:
+    """Settings that name a SOCKS proxy end the start with the way round, instead of going past that proxy."""
+    with pytest.raises(AuditError, match="--upstream"):
+        from_settings({"ALL_PROXY": "socks5h://ann:hunter2@q:2"})
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from mfa_audit.store.sessions import Session
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "captures"))
 from producers import entry, har
-from recorded_months import SCRIPT, ago, bad, good, only, record, report
+from recordings import SCRIPT, ago, bad, good, only, record, report
 
 POWERSHELL = Program("powershell.exe", "svc", None)
 REQUEST_ID = "6a2b7b0e-5f0e-4a45-9c1b-2f5c5d6e{:04x}"

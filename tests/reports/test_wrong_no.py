@@ -25,7 +25,7 @@ from observed import observe
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "captures"))
 from producers import entry, har
-from recorded_months import ago, bad, calls, good, only, record, report
+from recordings import ago, bad, calls, good, only, record, report
 
 CRON = Program("sync.ps1", "svc", "cron")
 SCRIPT = Program("sync.ps1", "svc", None)

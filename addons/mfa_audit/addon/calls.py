@@ -8,14 +8,14 @@ client has seen answered is on disk; only a small 401 or 403 waits for its body,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from mitmproxy import connection, ctx, http
+from mitmproxy import connection, http
 
 from mfa_audit.addon.connections import Blindness
-from mfa_audit.addon.options import TESTS
+from mfa_audit.addon.options import Test
 from mfa_audit.exchanges.bodies import BODY_LIMIT, REFUSING
 from mfa_audit.exchanges.exchange import Program, Secret
 from mfa_audit.exchanges.maker import (
@@ -68,11 +68,12 @@ class Calls:
         self._fail = fail
         self._recorder: Recorder | None = None
         self._judge = Judge()
+        self._tests: Sequence[Test] = ()
         self._asked: dict[str, _Asked] = {}
 
-    def record_with(self, recorder: Recorder, judge: Judge) -> None:
-        """Use these from now on."""
-        self._recorder, self._judge = recorder, judge
+    def record_with(self, recorder: Recorder, judge: Judge, tests: Sequence[Test] = ()) -> None:
+        """Use these from now on, and ask the server for `tests`."""
+        self._recorder, self._judge, self._tests = recorder, judge, tests
 
     def ask(self, flow: http.HTTPFlow, further: Collection[str]) -> None:
         """Look at a request for the first time, and remember it if it is a call of an API host."""
@@ -89,7 +90,7 @@ class Calls:
         self._blindness.saw_request(client.id)
         if is_preflight(request):
             return
-        if self._add_tests(sent, read_authorization(request.fields)):
+        if self._tests and self._add_tests(sent, read_authorization(request.fields)):
             request = request._replace(fields=_read_fields(sent.headers))
         self._asked[flow.id] = _Asked(flow.client_conn.id, sent.timestamp_start, host, request)
 
@@ -155,10 +156,9 @@ class Calls:
     def _add_tests(self, request: http.Request, authorization: tuple[Secret, ...]) -> bool:
         """Add what --validate and --enforce ask for, unless the token is an app's own; whether any was added."""
         added = False
-        for option, (header, value, methods) in TESTS.items():
+        for header, value, methods in self._tests:
             if (
                 authorization
-                and getattr(ctx.options, option)
                 and (methods is None or request.method in methods)
                 and header not in request.headers
                 and self._judge.may_be_user_token(authorization)

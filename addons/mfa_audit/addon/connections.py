@@ -14,8 +14,10 @@ TUNNELLED: Final = "tunnelled"
 NO_REQUEST: Final = "no-request"
 UNREACHABLE: Final = "unreachable"
 # The proxy let a connection pass unread, so that it would not fail: its program had refused the certificate a moment
-# ago; the proxy's authority is at its end; the hello names a host that the authority may not sign for.
+# ago, or is known to refuse it; the proxy's authority is at its end; the hello names a host that the authority may
+# not sign for.
 REFUSED_BEFORE: Final = "refused-before"
+REFUSES_KNOWN: Final = "known-to-refuse"
 AUTHORITY_ENDED: Final = "authority-ended"
 OTHER_NAME: Final = "other-name"
 

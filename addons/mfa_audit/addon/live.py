@@ -114,7 +114,8 @@ class PartnerCenterMfa:
             self.recorder.close()
         self.recorder = recorder
         self._people = people
-        self._calls.record_with(recorder, Judge(people))
+        tests = [test for name, test in TESTS.items() if getattr(options, name)]
+        self._calls.record_with(recorder, Judge(people), tests)
         self._settings = tuple(getattr(options, name) for name in RECORDING_OPTIONS)
 
     def running(self) -> None:
@@ -150,10 +151,6 @@ class PartnerCenterMfa:
     def responseheaders(self, flow: http.HTTPFlow) -> Awaitable[object] | None:
         return self._calls.begin_answer(flow)
 
-    def awaits_body(self, flow: http.HTTPFlow) -> bool:
-        """Whether the call is recorded only once its answer's body is there. Asked after `responseheaders`."""
-        return self._calls.awaits(flow.id)
-
     @_guarded
     def response(self, flow: http.HTTPFlow) -> Awaitable[object] | None:
         return self._calls.end(flow.id, flow.response)
@@ -161,6 +158,10 @@ class PartnerCenterMfa:
     @_guarded
     def error(self, flow: http.HTTPFlow) -> Awaitable[object] | None:
         return self._calls.end(flow.id)
+
+    def awaits_body(self, flow: http.HTTPFlow) -> bool:
+        """Whether the call is recorded only once its answer's body is there. Asked after `responseheaders`."""
+        return self._calls.awaits(flow.id)
 
     # -- connections ------------------------------------------------------------------------------------------
 

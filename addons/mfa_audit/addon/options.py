@@ -101,9 +101,12 @@ OPTIONS: Final[Sequence[RecorderOption]] = (
     ),
 )
 
-# Asked for by the user with --validate and --enforce: the header, its value, and the methods it may be added to.
+# A header that asks the server something, its value, and the methods it may be added to (None: all).
+Test = tuple[str, str, tuple[str, ...] | None]
+
+# Asked for by the user with --validate and --enforce: by the name of the option.
 # MS-Enforce-MFA makes the server refuse, so it is kept to calls that change nothing.
-TESTS: Final = {
+TESTS: Final[dict[str, Test]] = {
     "mfa_audit_validate": ("ValidateMfa", "true", None),
     "mfa_audit_enforce": ("MS-Enforce-MFA", "True", ("GET", "HEAD")),
 }

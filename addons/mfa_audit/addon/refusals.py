@@ -21,6 +21,10 @@ class Refusals:
     def __init__(self) -> None:
         self._last: OrderedDict[Program, float] = OrderedDict()
 
+    def __bool__(self) -> bool:
+        """Whether any program has refused: until then nobody has to wait for the name of a program."""
+        return bool(self._last)
+
     def note(self, program: Program | None, now: float) -> None:
         """`program` has refused at `now` (seconds of a clock that never goes back). Unknown ones are not noted."""
         if program is not None:

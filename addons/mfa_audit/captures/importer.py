@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,8 +10,9 @@ from typing import Final
 from mfa_audit.captures.microsoft_lists import Adoption, PartnerRequest, Principal, Row
 from mfa_audit.captures.recognition import Capture, Format
 from mfa_audit.captures.remarks import Remarks
-from mfa_audit.captures.sign_ins import SignIn
+from mfa_audit.captures.sign_in_columns import SignIn
 from mfa_audit.errors import AuditError
+from mfa_audit.exchanges.exchange import GUID
 from mfa_audit.judging.observations import Judge, Observation
 from mfa_audit.judging.operations import operation
 from mfa_audit.judging.people import NAMES, People
@@ -22,7 +22,6 @@ from mfa_audit.store.imports import Added, Importer, SignInRow, day_number
 
 # Forms of a token that could be read, or told at least to be one.
 _TOKENS: Final = (Form.V1, Form.V2, Form.JWT, Form.ENCRYPTED, Form.OPAQUE, Form.POP)
-_GUID: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _EACH: Final = 64
 
 
@@ -222,7 +221,7 @@ def _user(row: PartnerRequest | Principal) -> User | None:
 
 
 def _guid(text: str | None) -> str | None:
-    return text if text and _GUID.fullmatch(text) else None
+    return text if text and GUID.fullmatch(text) else None
 
 
 def _operation(text: str | None) -> str | None:

@@ -106,8 +106,8 @@ class JsonText:
             raise CutOffError
 
     def value(self) -> Any:
-        """The value that begins here. Raises BrokenError (and is past it) or CutOffError."""
-        if not self.peek():
+        """The value that begins here. Raises BrokenError, and is past it, or CutOffError where none begins."""
+        if self.peek() in ("", "]", "}", ":", ","):
             raise CutOffError
         # A value that the window cuts off is parsed for nothing: look ahead by as much as the one before was long.
         if len(self._text) - self._at < 2 * self._usual:

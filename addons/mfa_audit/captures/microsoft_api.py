@@ -21,7 +21,7 @@ from urllib.parse import quote, urlsplit
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges.exchange import API_HOSTS, Secret
 from mfa_audit.judging.server import Cause, refusal
-from mfa_audit.judging.verdicts import AUDIENCES, words
+from mfa_audit.judging.verdicts import AUDIENCES, PARTNER_CENTER_ID, words
 from mfa_audit.printable import line
 
 
@@ -81,7 +81,7 @@ def sign_ins_path(kind: str, since: float) -> str:
     """The path of Graph's sign-ins to Partner Center from `since` (seconds since 1970), oldest first."""
     version, event = _KINDS[kind]
     start = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(since))
-    wanted = f"createdDateTime ge {start} and resourceId eq 'fa3d9a0c-3fb0-42cc-9193-47c7ecd2edbd'"
+    wanted = f"createdDateTime ge {start} and resourceId eq '{PARTNER_CENTER_ID}'"
     if event:
         wanted += f" and signInEventTypes/any(t: t eq '{event}')"
     return f"/{version}/auditLogs/signIns?$filter={quote(wanted)}&$orderby=createdDateTime&$top=500"

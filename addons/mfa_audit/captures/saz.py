@@ -26,7 +26,8 @@ _MEMBER: Final = re.compile(r"(?:.*[/\\])?raw[/\\](?P<session>\d{1,12})_(?P<part
 _PARTS: Final = "csm"
 _REQUEST_LINE: Final = re.compile(rb"([^\s]+)[ \t]+([^\s]+)(?:[ \t]+HTTP/[\d.]+)?\s*\Z")
 _STATUS_LINE: Final = re.compile(rb"HTTP/[\d.]+[ \t]+(\d{3})(?:[ \t]+(.*))?\Z")
-_END_OF_HEAD: Final = re.compile(rb"\r?\n\r?\n")
+# An empty line, with or without carriage returns.
+_ENDS_OF_HEAD: Final = (b"\n\r\n", b"\n\n")
 # Fiddler writes this where a time is not known (.NET's DateTime.MinValue).
 _NEVER: Final = "0001-01-01"
 
@@ -134,15 +135,16 @@ def _dechunk(body: bytes, fields: entries.Fields) -> bytes:
 def _read_head(file: IO[bytes]) -> tuple[bytes, list[tuple[str, str]], bytes]:
     """First line, header fields, and what was read of the body; raises DamagedError for an endless head."""
     data = bytearray()
-    end = None
-    while end is None and (more := file.read(65536 if data else 8192)):
-        # Only what is new is searched, and the three bytes before it, in which the end may have begun.
-        searched = max(len(data) - 3, 0)
+    ends: list[tuple[int, int]] = []
+    while not ends and (more := file.read(65536 if data else 8192)):
+        # Only what is new is searched, and the two bytes before it, in which the end may have begun.
+        searched = max(len(data) - 2, 0)
         data += more
-        end = _END_OF_HEAD.search(data, searched)
-        if end is None and len(data) > HEAD:
+        ends = [(at, len(end)) for end in _ENDS_OF_HEAD if (at := data.find(end, searched)) >= 0]
+        if not ends and len(data) > HEAD:
             raise DamagedError("a head of more than 1 MiB")
-    head, rest = (data[: end.start()], bytes(data[end.end() :])) if end else (data, b"")
+    at, length = min(ends, default=(len(data), 0))
+    head, rest = data[:at], bytes(data[at + length :])
     lines = bytes(head).lstrip(b"\xef\xbb\xbf\r\n").splitlines()
     if len(lines) > entries.HEADER_FIELDS:
         raise entries.TooManyFieldsError

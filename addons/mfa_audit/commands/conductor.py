@@ -1,6 +1,6 @@
 """What `run`, `proxy` and `browse` share: serve, record, say what is seen, stop on a signal, report at the end.
 
-mitmproxy takes half a second to load, so everything that needs it is imported when a recording begins.
+mitmproxy takes half a second to load and the store a tenth, so they are imported when a recording begins and ends.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from mfa_audit.commands.terminal import print_report, say, wants_colour
 from mfa_audit.errors import AuditError
 from mfa_audit.machine import proxies
-from mfa_audit.reports.databases import report_on_recording
-from mfa_audit.reports.model import Report
 from mfa_audit.reports.settings import Settings
 
 if TYPE_CHECKING:
     from mfa_audit.proxy.live_report import LatestReport
     from mfa_audit.proxy.serving import Proxy, ProxySettings
+    from mfa_audit.reports.model import Report
     from mfa_audit.store.recorder import Recorder
 
 _T = TypeVar("_T")
@@ -150,6 +149,8 @@ async def telling(latest: LatestReport, *, quiet: bool, said: list[str] | None =
 
 def conclude(recorder: Recorder, settings: Settings, *, quiet: bool) -> Report:
     """The report on what was recorded, printed on stderr unless `quiet`."""
+    from mfa_audit.reports.databases import report_on_recording
+
     report = report_on_recording(recorder, settings)
     if not quiet:
         print_report(report, sys.stderr)

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Container, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -16,6 +16,8 @@ from mfa_audit.commands.conductor import Stops, conclude, record, telling
 from mfa_audit.commands.recording_options import RecordingOptions, recording_options
 from mfa_audit.commands.terminal import say
 from mfa_audit.machine.authorities import Authority
+from mfa_audit.machine.environment import bypasses, shells
+from mfa_audit.machine.environment.shells import Shell
 from mfa_audit.machine.kept_authorities import ensure, is_due
 from mfa_audit.machine.trust import changes
 from mfa_audit.proxy.upstream import (
@@ -29,6 +31,9 @@ from mfa_audit.proxy.upstream import (
 
 if TYPE_CHECKING:
     from mfa_audit.proxy.serving import Proxy
+
+
+_NAMED: Final = 5  # programs that are named when the proxy stops
 
 
 @click.command(epilog="Example: mfa-audit proxy --listen 127.0.0.1:8080")
@@ -78,7 +83,7 @@ def command(
         "proxy",
         authority,
         address,
-        route=Route(_read_modes(modes), recording.read_upstream(), proxy_auth),
+        route=Route(_read_modes(modes), recording.read_upstream(address), proxy_auth),
         page=True,
     )
 
@@ -98,6 +103,14 @@ def command(
             say(text, quiet=quiet)
         async with telling(latest, quiet=quiet, said=said):
             await stops.wait()
+        if left := bypasses.left_behind(proxy.url):
+            others = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+            undo = shells.how_to_run(Shell.POWERSHELL if os.name == "nt" else Shell.BASH, " --unset")
+            say(
+                f"Still running with this proxy in their variables: {', '.join(left[:_NAMED])}{others}. "
+                f"Restart them without it; a terminal is freed by: {undo}",
+                quiet=quiet,
+            )
         return stops
 
     recorder, stops = record(plan, work, quiet=quiet)

@@ -95,8 +95,10 @@ class RecordingOptions:
         """How to report on the recording. Raises AuditError."""
         return read_settings(self.names, None, self.strict)
 
-    def read_upstream(self) -> Upstream | None:
+    def read_upstream(self, listening: tuple[str, int]) -> Upstream | None:
         """The proxy behind ours: what `--upstream` names, else the one that this user's HTTPS takes now.
+
+        `listening` is where ours will listen.
 
         None for `--upstream none`, and where `--set mode=...` says otherwise. Raises AuditError.
         """
@@ -104,7 +106,7 @@ class RecordingOptions:
             return None if self.upstream.lower() == "none" else parse(self.upstream)
         if any(spec.startswith("mode=") for spec in self.extra):
             return None
-        return from_settings(os.environ, own=[proxy.url for proxy in proxies.find_all()])
+        return from_settings(os.environ, own=[proxy.url for proxy in proxies.find_all()], listening=listening)
 
     def proxy_settings(
         self,
@@ -128,7 +130,7 @@ class RecordingOptions:
             hosts=self.hosts,
             recorder=self.recorder,
             extra=self.extra,
-            route=route or Route(upstream=self.read_upstream()),
+            route=route or Route(upstream=self.read_upstream(listen)),
             page=page,
         )
 

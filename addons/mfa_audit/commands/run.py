@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -81,6 +82,8 @@ def command(
         arguments = [program, *command_line[1:]]
         for warning in bypasses.warnings_for(arguments, os.environ, trusted=trusted is not None):
             say(warning, quiet=quiet)
+        refusing = bypasses.known_to_refuse(command_line)
+        plan = plan if refusing is None else replace(plan, refusing=refusing)
         work = _Command(arguments, plan, folder, quiet=quiet)
         recorder, status = record(plan, work, quiet=quiet)
     report = conclude(recorder, settings, quiet=quiet)
@@ -135,7 +138,11 @@ class _Command:
             # On Windows a batch file's line is built as cmd reads it, which asyncio has no way to be told.
             batch = batch_line(self._arguments)
             shell = os.path.expandvars(r"%SystemRoot%\System32\cmd.exe") if batch else None
-            child = subprocess.Popen(batch or self._arguments, executable=shell, env=environment)
+            # What the shell opened for the command, as in `curl -H @<(...)`, is the command's; Windows has no such
+            # thing, and our own files are never inherited (PEP 446).
+            child = subprocess.Popen(
+                batch or self._arguments, executable=shell, env=environment, close_fds=os.name == "nt"
+            )
         except OSError as error:
             raise AuditError(f"cannot start {line(self._arguments[0])}: {error.strerror}.") from None
         passed: list[int] = []

@@ -29,6 +29,7 @@ API_DOMAIN: Final = "partnercenter.microsoft.com"
 # far shorter headers. One that is longer is told by its length alone, so captures keep one byte more of a value.
 LONGEST_AUTHORIZATION: Final = 64 * 1024
 
+GUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 HOST_NAME: Final = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+"
 )

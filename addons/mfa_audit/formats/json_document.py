@@ -7,10 +7,11 @@ that a renamed field of ours can never rename one of theirs.
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from mfa_audit.formats.words import PROVES_NOT, because, notes, title_of, why_now
+from mfa_audit.judging.causes import Cause
 from mfa_audit.printable import utc
 from mfa_audit.reports.model import (
     CredentialRow,
@@ -19,6 +20,7 @@ from mfa_audit.reports.model import (
     NotAudited,
     Previously,
     Report,
+    SignedIn,
     Source,
     ToolRow,
     UserRow,
@@ -74,6 +76,7 @@ def to_data(report: Report) -> dict[str, Any]:
         "account": report.account,
         "notes": notes(report),
         "microsoft": None if report.microsoft is None else _microsoft(report.microsoft),
+        "signed_in": [_signed_in(row) for row in report.signed_in],
         "limits": list(PROVES_NOT),
         "reason_titles": {reason: title_of(reason) for reason in sorted(_reasons(report))},
     }
@@ -87,7 +90,7 @@ def _tool(row: ToolRow, now: datetime) -> dict[str, Any]:
         "application": row.application,
         "sdk_versions": list(row.sdk_versions),
         "user_agents": list(row.user_agents),
-        "programs": [] if row.program is None else [row.program],
+        "programs": list(row.programs),
         "verdict": str(row.verdict),
         "reasons": list(row.reasons),
         "requests": row.requests,
@@ -111,6 +114,7 @@ def _tool(row: ToolRow, now: datetime) -> dict[str, Any]:
         "days": [{"date": date, "requests": requests} for date, requests in row.days],
         "by_user": [_user(user) for user in row.users],
         "advice_link": None if row.advice is None else row.advice.link,
+        "causes": [_cause(one) for one in row.causes],
         "accepted": row.counts.accepted,
         "unanswered": row.counts.unanswered,
         "refused": row.counts.refused,
@@ -127,6 +131,7 @@ def _tool(row: ToolRow, now: datetime) -> dict[str, Any]:
         "credentials": [_credential(one) for one in row.credentials],
         "account": row.account,
         "started_by": row.started_by,
+        "program": row.program,
     }
 
 
@@ -261,3 +266,29 @@ def _whole(value: Any) -> Any:
     if isinstance(value, dict):
         return {_whole(key): _whole(item) for key, item in value.items()}
     return value
+
+
+def _cause(one: Cause) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "certainty": "proven",
+        "title": one.row.title,
+        "sign_ins": one.sign_ins,
+        "last_seen": utc(datetime.fromtimestamp(one.last, UTC)),
+        "policies": [{"name": name, "result": result} for name, result in one.policies],
+        "fix": one.row.advice.fix,
+        "side_effect": one.row.side_effect,
+        "source": one.row.at,
+    }
+
+
+def _signed_in(row: SignedIn) -> dict[str, Any]:
+    return {
+        "application_id": row.application_id,
+        "name": row.name,
+        "users": list(row.users),
+        "sign_ins": row.sign_ins,
+        "failing": row.failing,
+        "causes": [_cause(one) for one in row.causes],
+        "last_seen": utc(row.last_seen),
+    }

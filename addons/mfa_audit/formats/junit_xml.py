@@ -51,6 +51,11 @@ def render(report: Report, *, width: int = 80, colour: bool = False) -> str:
 def _cases(report: Report) -> list[ET.Element]:
     titles = Counter(tool.title for tool in report.tools)
     cases = [_case(report, tool, titles[tool.title] > 1) for tool in report.tools]
+    for tool in report.quiet:
+        case = ET.Element("testcase", {"classname": SUITE, "name": line(tool.title), "time": "0"})
+        message = f"Without MFA when last seen, before this period: {utc(tool.last_seen)}"
+        ET.SubElement(case, "error", {"type": "quiet", "message": message})
+        cases.append(case)
     for one in report.microsoft.applications if report.microsoft else ():
         if one.failing:
             case = ET.Element(
@@ -90,13 +95,13 @@ def _case(report: Report, tool: ToolRow, told_apart_by_id: bool) -> ET.Element:
 def _blind_spots(report: Report) -> list[str]:
     """What makes an answer unclear that is no tool's fault, a sentence each; empty where there is nothing."""
     found = [] if report.tools else [words.headline(report)]
-    found += map(words.unreadable, report.not_audited)
+    found += (f"{words.unreadable(row)} {words.repair(row)}".rstrip() for row in report.not_audited)
     if report.recording.lost:
         found.append(f"{count(report.recording.lost, 'call')} lost before being stored.")
     if report.totals.sanitised:
         found.append(words.sanitised(report))
     found += (
-        f"{words.GAP}: {words.gap(row, report.generated_at)}"
+        f"{words.GAP}: {words.gap(row, report.generated_at)}. {words.repair(row)}".rstrip()
         for row in report.recording.gaps
         if row.reason != "stopped"
     )

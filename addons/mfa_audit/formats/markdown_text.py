@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from mfa_audit.formats import words
+from mfa_audit.formats import cause_words, words
 from mfa_audit.judging.reasons import Verdict
 from mfa_audit.printable import count, markdown_code, markdown_text, moment, zone
 from mfa_audit.reports.model import Report, ToolRow
@@ -54,12 +54,18 @@ def _lines(report: Report) -> Iterator[str]:
         told = (words.microsoft_users(report, markdown_code), words.microsoft_coverage(report))
         yield from (f"- {text}" for text in told if text)
         yield from (f"- {words.microsoft_match(one, markdown_code)}" for one in report.microsoft.matches)
+    if report.signed_in:
+        yield from ("", f"## {cause_words.SIGNED_IN}", "")
+        yield from (
+            f"- {cause_words.signed_in(one, report.generated_at, markdown_code)}" for one in report.signed_in
+        )
     if not report.tools:
         yield from _help(report)
     if report.recording.gaps:
         yield from ("", f"## {words.GAP}", "")
         yield from (
-            f"- {words.gap(row, report.generated_at, markdown_code)}" for row in report.recording.gaps
+            f"- {words.gap(row, report.generated_at, markdown_code)}. {words.repair(row)}".rstrip()
+            for row in report.recording.gaps
         )
     yield from ("", "## What this does not prove", "")
     yield from (f"- {text}" for text in words.PROVES_NOT)

@@ -17,7 +17,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mfa_audit.formats import words
+from mfa_audit.formats import cause_words, words
 from mfa_audit.judging.reasons import Verdict
 from mfa_audit.judging.verdicts import Answer
 from mfa_audit.printable import count, line, moment
@@ -50,6 +50,7 @@ def render(report: Report, *, width: int = 80, colour: bool = False) -> str:
         _write_help(page, report)
     _write_quiet(page, report)
     _write_microsoft(page, report)
+    _write_signed_in(page, report)
     _write_tail(page, report)
     return page.text()
 
@@ -136,9 +137,8 @@ def _write_tool(page: _Page, report: Report, number: int, tool: ToolRow) -> None
     hanging.add_column(overflow="fold")
     hanging.add_row(head[:3], head[3:])
     page.write_grid(hanging)
-    told = words.why_now(tool, now)
-    if told:
-        page.write(Text(told), 3)
+    if tool.why is not None and tool.why.kind != "failing":  # of a tool that just fails, all is said
+        page.write(Text(words.why_now(tool, now) or ""), 3)
     if tool.advice is None:
         page.write(Text(words.why(tool.reasons)), 3)
         return
@@ -220,3 +220,15 @@ def _write_tail(page: _Page, report: Report) -> None:
     for note in (words.tested(report), *words.notes(report), words.UNSIGNED):
         if note:
             page.write(Text(note))
+
+
+def _write_signed_in(page: _Page, report: Report) -> None:
+    if not report.signed_in:
+        return
+    page.write(Text(cause_words.SIGNED_IN, style="bold"))
+    for one in report.signed_in[:_MOST]:
+        page.write(
+            Text(cause_words.signed_in(one, report.generated_at), style="red" if one.failing else ""), 1
+        )
+    if len(report.signed_in) > _MOST:
+        page.write(Text(f"and {len(report.signed_in) - _MOST:,} more: mfa-audit report --format html"), 1)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from mfa_audit.formats.cause_words import proven
 from mfa_audit.judging.reasons import REASONS, Verdict
 from mfa_audit.judging.verdicts import Answer
 from mfa_audit.printable import count, day, days, duration, line, moment, share
@@ -53,11 +54,12 @@ _UNREADABLE: Final = {
     "tunnelled": "was passed through unread",
     "no-request": "connected and asked for nothing",
     "unreachable": "could not reach Partner Center through the proxy",
-    "proxy-password": "did not give the proxy's password",
-    "tls-version": "offered a TLS version that is too old",
     "refused-before": "was passed through unread, because it had just refused our certificate",
+    "known-to-refuse": "was passed through unread, because it is known to refuse our certificate",
     "authority-ended": "was passed through unread, because the proxy's certificate authority is at its end",
     "other-name": "was passed through unread, because it asked for another host by name",
+    "proxy-password": "did not give the proxy's password",
+    "tls-version": "offered a TLS version that is too old",
 }
 _LASTING: Final = frozenset({"proxy", "addon"})
 _OFF: Final = {
@@ -125,17 +127,11 @@ def is_blocked(tool: ToolRow) -> bool:
 
 def answer(report: Report) -> str:
     """The answer with the counts in one or two sentences, without the answer's own word."""
-    failing_there = microsoft_failing(report)
-    if failing_there and not with_verdict(report, Verdict.NON_COMPLIANT):
-        verb = "calls" if failing_there == 1 else "call"
-        return (
-            f"Microsoft counts {count(failing_there, 'application')} that {verb} Partner Center without MFA. "
-            "This recorder saw no tool without it."
-        )
-    if not report.tools:
-        return "no call to Partner Center with a token was seen."
-    total = count(len(report.tools), "tool")
     failing = with_verdict(report, Verdict.NON_COMPLIANT)
+    elsewhere = "" if failing else _failing_elsewhere(report)
+    if elsewhere or not report.tools:
+        return elsewhere or "no call to Partner Center with a token was seen."
+    total = count(len(report.tools), "tool")
     unclear = with_verdict(report, Verdict.UNDETERMINED)
     if failing:
         verb = "calls" if len(failing) == 1 else "call"
@@ -154,7 +150,28 @@ def answer(report: Report) -> str:
         told = f"{count(len(report.tools) - exempt, 'tool')} {verb} Partner Center with MFA."
         if exempt:
             told += f" {exempt:,} {'is' if exempt == 1 else 'are'} app-only: the rule does not apply."
-    return told if report.answer is Answer.YES else f"{told} But not everything could be seen."
+    if report.answer is Answer.YES:
+        return told
+    if report.quiet:
+        return f"{told} But {count(len(report.quiet), 'tool')} failed when last seen, before this period."
+    return f"{told} But not everything could be seen."
+
+
+def _failing_elsewhere(report: Report) -> str:
+    """What Microsoft's lists or Entra's log say fails, where no recorder saw it; else nothing."""
+    if failing := microsoft_failing(report):
+        verb = "calls" if failing == 1 else "call"
+        return (
+            f"Microsoft counts {count(failing, 'application')} that {verb} Partner Center without MFA. "
+            "This recorder saw no tool without it."
+        )
+    if saved := sum(one.failing for one in report.signed_in):
+        verb = "signs" if saved == 1 else "sign"
+        return (
+            f"{count(saved, 'application')} {verb} in to Partner Center with a saved password, by Entra's log. "
+            "No recorder saw a tool without MFA."
+        )
+    return ""
 
 
 def microsoft_failing(report: Report) -> int:
@@ -234,7 +251,9 @@ def period(report: Report, show: Show = name) -> str:
     """From when to when, how much of it was recorded, where, and how many calls: three short sentences."""
     now = report.generated_at
     start = report.period.start or min(_starts(report), default=None)
-    span = days(start, report.period.end or now, now) if start else f"Up to {day(now, now)}"
+    # The end is excluded: a period until midnight ends on the day before.
+    end = report.period.end - timedelta(milliseconds=1) if report.period.end else now
+    span = days(start, end, now) if start else f"Up to {day(end, now)}"
     pieces = [f"{span}."]
     recorded = report.recording
     where = f" on {listed(machines(report), show=show)}" if report.sources and machines(report) else ""
@@ -266,10 +285,37 @@ def unreadable(row: NotAudited, show: Show = name) -> str:
     return f"{named}{on} {why} ({'once' if row.count == 1 else f'{row.count:,} times'})."
 
 
+# What to do about what could not be read or recorded, by its reason.
+_REPAIRS: Final = {
+    "upstream-tls-failed": "Run mfa-audit doctor.",
+    "tunnelled": "Run mfa-audit doctor.",
+    "authority-ended": "Run mfa-audit doctor.",
+    "other-name": "Run mfa-audit doctor.",
+    "no-request": "Start it through mfa-audit run, or run mfa-audit doctor.",
+    "unreachable": "Name this network's own proxy with --upstream, or run mfa-audit doctor.",
+    "crashed": "Start it again (mfa-audit proxy), and look for the error in its log.",
+    "unloaded": "Start it again (mfa-audit proxy).",
+    "slept": "Keep the machine awake when its jobs run.",
+    "behind": "Put the database on a local disk (--db FILE), and run mfa-audit doctor.",
+}
+
+
+def repair(row: NotAudited | Gap) -> str:
+    """What to do about a blind spot or a gap, in one sentence; empty where nothing is to be done."""
+    if isinstance(row, NotAudited) and row.reason in ("certificate-refused", "refused-before"):
+        from mfa_audit.machine.environment.bypasses import (
+            mend_refusal,  # loads psutil, which few reports need
+        )
+
+        told = sentence(mend_refusal(row.program, row.user_agent))
+        return told[:1].upper() + told[1:] if told.startswith("start") else f"Run {told}"
+    return _REPAIRS.get(row.reason, "")
+
+
 def not_seen(report: Report, most: int | None = None, show: Show = name) -> list[str]:
     """What the report cannot know, a sentence each, at most `most` of them about programs."""
     rows = report.not_audited if most is None else report.not_audited[:most]
-    told = [unreadable(row, show) for row in rows]
+    told = [f"{unreadable(row, show)} {repair(row)}".rstrip() for row in rows]
     if len(rows) < len(report.not_audited):
         told.append(f"{count(len(report.not_audited) - len(rows), 'more program')} could not be read.")
     if report.recording.lost:
@@ -296,6 +342,12 @@ def because(report: Report) -> list[str]:
     if there:
         told.append(
             f"Microsoft counts {count(len(there), 'application')} as calling without MFA: {listed(there)}."
+        )
+    saved = [one.name for one in report.signed_in if one.failing]
+    if saved:
+        told.append(
+            f"By Entra's log {count(len(saved), 'application')} that nobody recorded "
+            f"{'signs' if len(saved) == 1 else 'sign'} in with a saved password: {listed(saved)}."
         )
     if not report.tools:
         without = report.totals.without_token
@@ -421,6 +473,8 @@ def cause(tool: ToolRow) -> str:
     """The likely cause in one sentence: "Likely a saved password (amr: pwd)."; empty where none is known."""
     if tool.advice is None:
         return ""
+    if tool.causes and tool.causes[0].row.advice is tool.advice:
+        return proven(tool.causes[0])
     text = tool.advice.cause.strip().rstrip(".")
     if text.startswith(("A ", "An ")):
         text = f"Likely a{text[1:]}"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mfa_audit.exchanges.exchange import Secret
+from mfa_audit.exchanges.exchange import GUID, Secret
 from mfa_audit.judging.tokens import GUESSABLE, Form, Token, read_payload, unwrap
 from mfa_audit.judging.verdicts import AUDIENCES, text, words
 
@@ -25,7 +25,6 @@ NOTHING: Final = (
 _REFRESH: Final = re.compile(rb"(?:[01]\.A[\w-]{2,}|M\.[A-Z]\d+_[A-Z0-9]+\.)[\w.!*$-]*")
 # As secret scanners know them, for instance GitHub's: three characters, a digit, "Q~".
 _SECRET: Final = re.compile(rb"[\w~.-]{3}\dQ~[\w~.-]{31,34}")
-_GUID: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 
 def name_other(value: Secret, token: Token) -> str | None:
@@ -74,4 +73,4 @@ def _is_id_token(payload: Mapping[str, Any]) -> bool:
         return False
     if client is not None:
         return client.lower() == audience.lower() and "nonce" in payload
-    return not words(payload.get("roles")) and ("nonce" in payload or bool(_GUID.fullmatch(audience.lower())))
+    return not words(payload.get("roles")) and ("nonce" in payload or bool(GUID.fullmatch(audience.lower())))

@@ -1,7 +1,8 @@
 """How evidence adds up: from all that one row of the report did to its verdict today.
 
 The store hands over Stretches, which are facts and no opinion; `weigh` alone weighs them. The rule stands in
-`docs/design.md`, "How evidence adds up"; each line of it is one row of a table below.
+`docs/verdicts.md`, "How evidence adds up"; each line of it is one row of a table below, and its numbers and conditions
+are one `Rule`.
 
 The property that outranks all others: a job that will call without MFA in its next run is never compliant
 today merely because somebody else used its identity meanwhile.
@@ -233,6 +234,11 @@ class _Issued(NamedTuple):
     last: float
     tokens: int
 
+    @property
+    def lasts(self) -> float:
+        """Seconds from the first to the last."""
+        return self.last - self.first
+
     def plus(self, other: _Issued | None) -> _Issued:
         """Both together."""
         if other is None:
@@ -343,9 +349,8 @@ class Rule:
         return min(self.longest_wait, _longest_pause(days) + self.margin)
 
 
-def _lasting(issued: _Issued | None, rule: Rule) -> bool:
-    """Whether good tokens were issued long enough apart to show a lasting change."""
-    return issued is not None and issued.last - issued.first >= rule.lasting
+def _is_lasting(issued: _Issued | None, rule: Rule) -> bool:
+    return issued is not None and issued.lasts >= rule.lasting
 
 
 def _longest_pause(days: Sequence[int]) -> int:
@@ -367,9 +372,20 @@ def _came_at_their_hours(case: _Case, rule: Rule) -> bool:
     return all(len(case.good_near(hour)) >= rule.days_in_hour for hour in case.bad_days)
 
 
-def _succeeds_a_habit(case: _Case, rule: Rule) -> bool:
-    """The good tokens are of the credential itself, or of one that took the place of one that was used for long."""
-    return _lasting(case.own, rule) or len(case.all_bad_days) >= rule.fewest_bad_days
+def _was_a_habit(case: _Case, rule: Rule) -> bool:
+    """The bad calls went on for a week: who signs in without MFA in the office only does not keep that up.
+
+    Where another credential took the place of the bad one, that was used on several days.
+    """
+    days = case.all_bad_days
+    if days[-1] - days[0] < rule.shortest_span:
+        return False
+    return _is_lasting(case.own, rule) or len(days) >= rule.fewest_bad_days
+
+
+def _was_due(case: _Case, rule: Rule) -> bool:
+    """The longest pause between two bad calls is over: a daily job with another account answers for no weekly one."""
+    return case.issued is not None and case.watched(case.issued.last) >= _longest_pause(case.all_bad_days)
 
 
 def _is_one_job(case: _Case, rule: Rule) -> bool:
@@ -382,7 +398,8 @@ RULE: Final = Rule(
         _is_started_by_something_known,
         _none_was_between,
         _came_at_their_hours,
-        _succeeds_a_habit,
+        _was_a_habit,
+        _was_due,
     ),
     by_rhythm=(_is_one_job, _came_at_their_hours),
 )
@@ -390,24 +407,30 @@ RULE: Final = Rule(
 
 def _wait_for_schedule(case: _Case, rule: Rule) -> float | None:
     """a. The row knows what starts the program: its next runs used MFA, and no run between the bad ones did."""
-    if not _lasting(case.issued, rule) or not all(holds(case, rule) for holds in rule.by_schedule):
+    if _is_lasting(case.issued, rule) and all(holds(case, rule) for holds in rule.by_schedule):
+        return 0.0
+    # What is missing may be time.
+    if case.issued is None or not case.starter_known or case.between or not _was_a_habit(case, rule):
         return None
-    return 0.0
+    return max(1.0, _longest_pause(case.all_bad_days) - case.watched(case.now))
 
 
 def _wait_for_rhythm(case: _Case, rule: Rule) -> float | None:
     """b. In watched time the bad calls have not come back, when by their rhythm at each hour of the day they would."""
-    issued = case.issued
-    if issued is None or not _lasting(issued, rule) or not all(holds(case, rule) for holds in rule.by_rhythm):
+    if case.issued is None:
         return None
-    return _still(case, rule, max(rule.wait_of(case.bad_near(hour)) for hour in case.bad_days), issued.last)
+    wait = max(rule.wait_of(case.bad_near(hour)) for hour in case.bad_days)
+    if _is_lasting(case.issued, rule) and all(holds(case, rule) for holds in rule.by_rhythm):
+        return _still(case, rule, wait, case.issued.last)
+    return max(1.0, wait - case.watched(case.now)) if case.specific else None
 
 
 def _wait_for_silence(case: _Case, rule: Rule) -> float | None:
     """c. The bad calls are gone for as long as a monthly job may take, while the row lives on."""
-    if case.anybody is None or not _lasting(case.anybody, rule):
+    issued = case.anybody
+    if issued is None or issued.lasts < rule.lasting:
         return None
-    return _still(case, rule, rule.longest_wait, case.anybody.last)
+    return _still(case, rule, rule.longest_wait, issued.last)
 
 
 def _still(case: _Case, rule: Rule, wait: float, last_good: float) -> float:
@@ -489,20 +512,19 @@ def weigh(
         first_bad = min(one.stretch.first for one in bad)
         last_bad = max(one.stretch.last for one in bad)
         good = _Good(one.stretch for one in owned if one.kind in _FINE)
-        own, taken_over = good.issued(last_bad), after.issued(last_bad)
-        if last_bad == row_last_bad and taken_over is not None:
-            both: _Issued | None = taken_over  # what came after the row's last bad call is in it already
-        else:
-            both = taken_over if own is None else own.plus(taken_over)
         bad_days: dict[int, set[int]] = {}
         for one in bad:
             for moment in (one.stretch.first, one.stretch.last):
                 bad_days.setdefault(_hour(moment), set()).add(_day(moment))
+        own, taken_over = good.issued(last_bad), after.issued(last_bad)
+        issued = own if taken_over is None else taken_over.plus(own)
+        if last_bad == row_last_bad and taken_over is not None:
+            issued = taken_over  # what came after the row's last bad call is in it already
         case = _Case(
             bad_days,
             good.is_between(first_bad, last_bad),
             own,
-            both,
+            issued,
             anybody.issued(last_bad),
             (good.days(last_bad), after.days(row_last_bad or 0.0)),
             partial(watched_days, watched, last_bad),

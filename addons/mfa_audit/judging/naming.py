@@ -44,6 +44,7 @@ _VERSION: Final = re.compile(
     re.IGNORECASE,
 )
 _PLACEHOLDER: Final = re.compile(r"<\w+>")
+_HELPER: Final = " helper"  # the process of an application on macOS that makes its connections
 
 # Programs that stand for many jobs: which of them it was, their name does not tell. First interpreters and shells,
 # which without a script say nothing, whatever version is attached to their names.
@@ -57,26 +58,13 @@ _INTERPRETERS: Final = frozenset(
     for name in names.split()
 )
 _BROWSERS: Final = frozenset(
-    [
-        "chrome",
-        "google-chrome",
-        "chromium",
-        "chromium-browser",
-        "headless_shell",
-        "msedge",
-        "microsoft-edge",
-        "msedgewebview2",
-        "firefox",
-        "firefox-esr",
-        "firefox-bin",
-        "safari",
-        "com.apple.webkit.networking",
-        "brave",
-        "brave-browser",
-        "opera",
-        "vivaldi",
-        "iexplore",
-    ]
+    name
+    for names in (
+        "chrome,google-chrome,google chrome,chromium,chromium-browser,headless_shell,msedge,microsoft-edge",
+        "microsoft edge,msedgewebview2,firefox,firefox-esr,firefox-bin,safari,com.apple.webkit.networking",
+        "brave,brave-browser,brave browser,opera,vivaldi,iexplore",
+    )
+    for name in names.split(",")
 )
 _SHARED: Final = _BROWSERS | frozenset(
     name
@@ -135,7 +123,7 @@ def is_specific(name: str) -> bool:
     stable = stable_name(name).lower()
     ending = _ENDING.search(stable)
     stems = {stable, stable[: ending.start()] if ending else stable}
-    bare = {_PLACEHOLDER.sub("", stem).strip(" -_.()") for stem in stems}
+    bare = {_PLACEHOLDER.sub("", stem).strip(" -_.()").removesuffix(_HELPER) for stem in stems}
     if bare & _SHARED or {stem.rstrip("0123456789.-") for stem in bare} & _INTERPRETERS:
         return False
     return all(re.search(r"[^\W\d_]", stem) for stem in bare)
@@ -143,17 +131,11 @@ def is_specific(name: str) -> bool:
 
 # What starts programs when somebody wants it, or for whoever asks: no schedule runs them again as they ran before.
 _BY_HAND: Final = frozenset(
-    {
-        "terminal",
-        "login session",
-        "ssh session",
-        "powershell remoting",
-        "systemd-run",
-        "at",
-        "container",
-        "iis",
-        "launchd",
-    }
+    name.lower()
+    for name in (
+        *("terminal", "login session", "SSH session", "PowerShell remoting", "systemd-run", "at"),
+        *("container", "IIS", "launchd"),
+    )
 )
 
 
@@ -165,7 +147,7 @@ def is_unattended(started_by: str | None) -> bool:
 def is_browser(program: str | None, user_agent: str | None) -> bool:
     """Whether this is a browser, by its program's name, else by its User-Agent."""
     if program is not None:
-        return program.strip().lower().removesuffix(".exe") in _BROWSERS
+        return program.strip().lower().removesuffix(".exe").removesuffix(_HELPER) in _BROWSERS
     product = product_of(user_agent)
     return product is not None and product.name in _BROWSER_PRODUCTS
 

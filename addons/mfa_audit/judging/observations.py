@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from hashlib import sha256
 from typing import Final, NamedTuple
 
-from mfa_audit.exchanges.exchange import Exchange, Program, Secret
+from mfa_audit.exchanges.exchange import GUID, Exchange, Program, Secret
 from mfa_audit.judging import server, tokens
 from mfa_audit.judging.clients import LONGEST, Client, client_of
 from mfa_audit.judging.operations import operation
@@ -20,8 +19,6 @@ LEEWAY: Final = 300.0
 # A token with its claims takes some 2 kB. A tool uses one an hour; reading one again costs 0.2 ms.
 MOST_TOKENS: Final = 1_000
 MOST_CLIENTS: Final = 2_000
-
-_GUID: Final = re.compile(r"\s*\{?([0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})\}?\s*")
 
 
 class Observation(NamedTuple):
@@ -162,5 +159,5 @@ class Judge:
 def _guid(value: str | None) -> str | None:
     if value is None:
         return None
-    found = _GUID.fullmatch(value)
-    return found[1].lower() if found else None
+    bare = value.strip().removeprefix("{").removesuffix("}")
+    return bare.lower() if GUID.fullmatch(bare) else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
@@ -82,9 +82,13 @@ class People:
 
     def program(self, program: Program | None) -> Program | None:
         """The program as this choice wants it: its account names a person or may do so."""
-        if program is None or program.account is None or self.mode is Mode.NAME:
+        if program is None or program.account is None:
             return program
-        return program._replace(account=self.alias(program.account))
+        return program._replace(account=self.account(program.account))
+
+    def account(self, name: str) -> str:
+        """The name of a machine's account as this choice wants it."""
+        return name if self.mode is Mode.NAME else self.alias(name)
 
     def alias(self, value: str) -> str:
         """A keyed pseudonym such as `user-3f9a2c1b77d0`; a pseudonym stays what it is."""
@@ -109,6 +113,16 @@ class People:
         if shown is None or shown == HIDDEN:
             return "a user" if number is None else f"user {number}"
         return shown if self.mode is Mode.NAME else self.alias(shown)
+
+    def labels(self, users: Iterable[User]) -> Callable[[User], str]:
+        """How these users are shown in one report: where only by numbers, a number is the same person everywhere."""
+        persons = sorted({_person(user) for user in users})
+        numbers = {person: number for number, person in enumerate(persons, 1)}
+        return lambda user: self.label(user, numbers.get(_person(user)))
+
+
+def _person(user: User) -> tuple[str, str]:
+    return user.tenant or "", user.object_id or user.name or ""
 
 
 NAMES: Final = People()

@@ -40,7 +40,10 @@ def values_in(pasted: bytes) -> tuple[Secret, ...]:
         found = []  # a header line broken after its first words: take the text as a whole
     if not found:
         found = _from_lines(text)
-    values = dict.fromkeys(map(_trim, found))
+    each = (
+        one for value in found for one in (_JWT.findall(value) if value.count("eyJ") > 2 else ()) or [value]
+    )
+    values = dict.fromkeys(map(_trim, each))
     return tuple(Secret(value.encode("utf-8", "surrogateescape")) for value in values)
 
 

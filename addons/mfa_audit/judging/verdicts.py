@@ -53,12 +53,14 @@ class Caller(StrEnum):
     UNKNOWN = "unknown"
 
 
+# The application id of Partner Center's API, as `aud` of v2.0 tokens and as resource in sign-in logs.
+PARTNER_CENTER_ID: Final = "fa3d9a0c-3fb0-42cc-9193-47c7ecd2edbd"
 # What `aud` may be for Partner Center: the hosts' own URLs, the application id and the aliases in its
 # manifest. Read in Microsoft's documentation. Compared in lower case and without a closing slash.
 AUDIENCES: Final = frozenset(
     {f"https://{host}" for host in API_HOSTS}
     | {
-        "fa3d9a0c-3fb0-42cc-9193-47c7ecd2edbd",
+        PARTNER_CENTER_ID,
         "https://partnerapi.store.microsoft.com",
         "https://partnercenterapi.store.microsoft.com",
         "https://reseller.microsoft.com",

@@ -14,7 +14,7 @@ from mfa_audit.store.recorder import Recorder
 
 _LASTS: Final = 1.0  # seconds that a report is good for, at least
 _LARGE: Final = 0.03  # seconds; giving memory back takes some milliseconds, which a small report is not worth
-_SHARE: Final = 0.1  # of a processor may go into computing reports, however many ask
+_SHARE: Final = 0.02  # of a processor may go into computing reports, however many ask
 
 
 class LatestReport:

@@ -31,7 +31,7 @@ from mfa_audit.proxy.mitmproxy_options import WARNED, check_names, refuse
 from mfa_audit.proxy.passing import passing
 from mfa_audit.proxy.passing.connecting import IDLE_SECONDS, keep_alive
 from mfa_audit.proxy.passing.passing_addon import Passing
-from mfa_audit.proxy.upstream import DEFAULT_HOST, DEFAULT_PORT, Route
+from mfa_audit.proxy.upstream import DEFAULT_HOST, DEFAULT_PORT, Route, is_same
 from mfa_audit.store.recorder import Recorder
 
 _START_SECONDS: Final = 30
@@ -55,6 +55,7 @@ class ProxySettings:
     extra: tuple[str, ...] = field(default=())
     route: Route = field(default_factory=Route)
     page: bool = False
+    refusing: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIte
         (folder / PRIVATE_FILE).unlink()  # mitmproxy has it in memory, and loads it no more once it runs
         address = machine.addons.get("proxyserver").listen_addrs()[0]
         logging.getLogger().removeHandler(log)
-        _check_listeners(machine)
+        _check_listeners(machine, settings.route)
         keep_alive(machine.addons.get("proxyserver"))
         assert addon.recorder is not None  # noqa: S101 - configuring opened it, or raised
         yield Proxy(address[0], address[1], addon.recorder, page, remarks)
@@ -171,7 +172,8 @@ def _configure(
     machine = _Master(opts)
     # Ours first: they must see each request before any addon that reroutes or rewrites it.
     ours = [addon] if page is None else [addon, page]
-    machine.addons.add(*ours, *addons.default_addons(), Passing(addon, settings.authority, settings.hosts))
+    last = Passing(addon, settings.authority, settings.hosts, settings.route, settings.refusing)
+    machine.addons.add(*ours, *addons.default_addons(), last)
     if "tcp_timeout" in opts:  # mitmproxy 12; in 11 it is a constant, which `passing` sets
         opts.update(tcp_timeout=IDLE_SECONDS)
     try:
@@ -271,13 +273,16 @@ async def _wait_until_ready(
     raise AuditError(line(trouble, 1_000))
 
 
-def _check_listeners(machine: _Master) -> None:
-    """Raise AuditError when others than this machine reach the proxy without a password, whatever opened it."""
-    open_to_all = [
-        f"{address[0]}:{address[1]}"
-        for address in machine.addons.get("proxyserver").listen_addrs()
-        if not is_loopback(address[0])
-    ]
+def _check_listeners(machine: _Master, route: Route) -> None:
+    """Raise AuditError when others than this machine reach the proxy without a password, whatever opened it, and
+    when the proxy would go out through itself.
+    """
+    addresses = machine.addons.get("proxyserver").listen_addrs()
+    if route.upstream is not None and any(is_same(route.upstream, *address[:2]) for address in addresses):
+        raise AuditError(
+            "--upstream names this very proxy, which would send each call to itself: name another, or none."
+        )
+    open_to_all = [f"{address[0]}:{address[1]}" for address in addresses if not is_loopback(address[0])]
     if open_to_all and not machine.options.proxyauth:
         raise AuditError(
             f"others than this machine would reach the proxy at {line(', '.join(open_to_all))} without a password: "

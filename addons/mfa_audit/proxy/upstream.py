@@ -5,16 +5,16 @@ No sentence of this module quotes what it was given: an address may hold a passw
 
 from __future__ import annotations
 
+import re
 import urllib.request
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from mfa_audit.errors import AuditError
-from mfa_audit.exchanges.exchange import API_HOSTS
-from mfa_audit.machine.environment.variables import exempts
-from mfa_audit.machine.loopback import is_loopback
+from mfa_audit.machine.environment import shells
+from mfa_audit.machine.loopback import is_loopback, is_own_address
 
 DEFAULT_HOST: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8080
@@ -44,6 +44,7 @@ class Upstream:
     authentication: str | None = field(
         default=None, repr=False
     )  # USER:PASSWORD, for mitmproxy's upstream_auth
+    exempt: tuple[str, ...] = ()  # entries of NO_PROXY: these hosts are reached without it
 
     @property
     def url(self) -> str:
@@ -93,32 +94,52 @@ def parse(text: str) -> Upstream:
     return Upstream(parts.scheme, parts.hostname, port or _DEFAULT_PORTS[parts.scheme], login)
 
 
-def from_settings(variables: Mapping[str, str], *, own: Sequence[str] = ()) -> Upstream | None:
+def from_settings(
+    variables: Mapping[str, str], *, own: Sequence[str] = (), listening: tuple[str, int] | None = None
+) -> Upstream | None:
     """The proxy that this user's HTTPS takes now: by the variables, else (Windows, macOS) by the system's
-    settings.
+    settings. In a terminal that `mfa-audit env` has changed, by what was set before.
 
-    `own`: the URLs of proxies of mfa-audit, which are no upstream. None when there is none, when it is a
-    SOCKS proxy, or when NO_PROXY exempts every API host. Raises AuditError for an address that cannot be
-    read.
+    `own` are the URLs of mfa-audit's running proxies, and `listening` is where this one will listen: none of them is
+    a way out, however it is spelled. None when there is none, or when NO_PROXY exempts every host. Raises AuditError
+    for an address that cannot be read, and for a SOCKS proxy, which mitmproxy cannot go through.
     """
+    variables = shells.apply(variables, shells.restore(variables))
     proxies = {
         name.lower().removesuffix("_proxy"): value
         for name, value in variables.items()
         if _is_proxy(name, value)
     }
-    exemptions = variables.get("no_proxy") or variables.get("NO_PROXY") or ""
+    exempt = tuple(
+        entry
+        for name in ("no_proxy", "NO_PROXY")
+        for entry in re.split(r"[,;\s]+", variables.get(name) or "")
+        if entry
+    )
     if not proxies:
         proxies = _of_system()
     address = proxies.get("https") or proxies.get("all")
-    if address is None or address.rstrip("/") in own:
-        return None
-    if all(
-        any(exempts(entry, host) for entry in exemptions.replace(" ", ",").split(",")) for host in API_HOSTS
-    ):
+    if address is None or "*" in exempt:
         return None
     if address.lower().startswith("socks"):
+        raise AuditError(
+            "your settings name a SOCKS proxy, and ours cannot go through one: name an HTTP proxy with "
+            "--upstream URL, or --upstream none to go out without one."
+        )
+    found = parse(address)
+    ours = [(one.host, one.port) for one in map(parse, own)] + ([listening] if listening else [])
+    if any(is_same(found, host, port) for host, port in ours):
         return None
-    return parse(address)
+    return replace(found, exempt=tuple(dict.fromkeys(exempt)))
+
+
+def is_same(upstream: Upstream, host: str, port: int) -> bool:
+    """Whether `upstream` is what listens at `host` and `port` of this machine."""
+    if upstream.port != port:
+        return False
+    return upstream.host.lower() == host.lower() or (
+        is_own_address(upstream.host) and (is_own_address(host) or host in ("", "0.0.0.0", "::"))  # noqa: S104
+    )
 
 
 def check_mode(mode: str, *, platform: str, version: tuple[int, ...], root: bool) -> str:

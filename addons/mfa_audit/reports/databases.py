@@ -48,7 +48,7 @@ def report_on_recording(recorder: Recorder, settings: Settings | None = None) ->
     paths = list(dict.fromkeys(one.path for one in recordings))
     ledger = read_ledger(
         paths,
-        Wanted(sessions=tuple(one.uuid for one in recordings)),
+        Wanted(sessions=tuple(one.uuid for one in recordings), since=recorder.earliest),
         parties_with_times(settings or Settings()),
     )
     stored = sum(session.lost for session in ledger.sessions)

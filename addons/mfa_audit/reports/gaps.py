@@ -85,7 +85,7 @@ def cover(
         recorded_seconds=min((one.recorded_seconds for one in machines), default=0),
         period_seconds=round(max(0.0, end - start)),
         lost=unsaved + sum(one.lost for one in machines),
-        gaps=tuple(sorted(found, key=lambda gap: (gap.start, gap.machine))),
+        gaps=tuple(sorted(found, key=lambda gap: (gap.start - gap.end, gap.start, gap.machine))),
         machines=tuple(machines),
     )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 from mfa_audit.judging.clients import KNOWN_APPS
-from mfa_audit.judging.people import People
+from mfa_audit.judging.naming import stable_name
+from mfa_audit.judging.tokens import User
 from mfa_audit.reports.model import Match, Microsoft, MicrosoftApplication, MicrosoftUser
 from mfa_audit.reports.tool_rows import Grouping
 from mfa_audit.store.ledger import MicrosoftCall, MicrosoftDay, MicrosoftFacts
@@ -18,7 +19,7 @@ _GOOD_DAYS: Final = 2
 
 
 def compare(
-    facts: MicrosoftFacts, start: float | None, grouping: Grouping, people: People
+    facts: MicrosoftFacts, start: float | None, grouping: Grouping, label: Callable[[User], str]
 ) -> Microsoft | None:
     """What Microsoft's lists say of the period from `start` (seconds since 1970), None where none were imported.
 
@@ -34,7 +35,7 @@ def compare(
     for day in facts.days:
         days.setdefault(day.application_id, []).append(day)
     rows = [
-        _application(application, calls.get(application, ()), days.get(application, ()), start, people)
+        _application(application, calls.get(application, ()), days.get(application, ()), start, label)
         for application in calls.keys() | days.keys()
     ]
     listed = [call for call in facts.calls if _is_in(call.at, start)]
@@ -47,7 +48,7 @@ def compare(
             sorted(shown, key=lambda row: (not row.failing, -row.without_mfa, -row.calls, row.name))
         ),
         users=tuple(
-            MicrosoftUser(people.label(user), user.tenant, _time(at))
+            MicrosoftUser(label(user), user.tenant, _time(at))
             for user, at in sorted(set(users), key=lambda one: (-(one[1] or 0), str(one[0])))
         ),
         matches=tuple(_matches(listed, {row.application_id: row.name for row in rows}, grouping)),
@@ -59,7 +60,7 @@ def _application(
     calls: Sequence[MicrosoftCall],
     days: Sequence[MicrosoftDay],
     start: float | None,
-    people: People,
+    label: Callable[[User], str],
 ) -> MicrosoftApplication:
     listed = [call for call in calls if _is_in(call.at, start)]
     first_day = None if start is None else int(start // _DAY)
@@ -80,7 +81,7 @@ def _application(
         without_mfa=without,
         seen=sum(call.seen is not None for call in listed),
         failing=_fails(calls, days),
-        users=tuple(sorted({people.label(call.user) for call in listed if call.user is not None})),
+        users=tuple(sorted({label(call.user) for call in listed if call.user is not None})),
         last_seen=_time(
             max([*times, *(day.day * _DAY for day in days if day.day is not None)], default=None)
         ),
@@ -127,7 +128,7 @@ def _matches(
             key = (
                 call.application_id,
                 client,
-                program and program.name,
+                program and stable_name(program.name),
                 call.seen.verdict,
                 call.mfa_compliant,
             )
@@ -136,7 +137,7 @@ def _matches(
         Match(
             application=titles[group[0].application_id],
             tool=grouping.tool(seen.party.client).name,
-            program=seen.party.program and seen.party.program.name,
+            program=seen.party.program and stable_name(seen.party.program.name),
             user_agent=seen.party.client.user_agent,
             verdict=seen.verdict,
             microsoft_compliant=group[0].mfa_compliant,

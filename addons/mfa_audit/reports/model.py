@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from mfa_audit.judging.causes import Cause
 from mfa_audit.judging.counts import Counts
 from mfa_audit.judging.evidence import Why
 from mfa_audit.judging.reasons import Advice, Verdict
@@ -70,9 +71,9 @@ class ToolRow:
     """One known program on one machine, or what may be several jobs: a tool on one machine or in one capture.
 
     `account` is the one that the program ran under, else the recorder's; `started_by` what started it, where known.
-    `capture` names the file that the calls were imported from, None: recorded live. `name`, `app_id`, `client`,
-    `application` and `user_agents` are what its credentials say, the most used first. `why` has the dates behind the
-    verdict where calls without MFA came.
+    `programs` are the program's names as they came, which may vary from run to run. `capture` names the file that the
+    calls were imported from, None: recorded live. `name`, `app_id`, `client`, `application` and `user_agents` are what
+    its credentials say, the most used first. `why` has the dates behind the verdict where calls without MFA came.
     """
 
     name: str
@@ -80,6 +81,7 @@ class ToolRow:
     client: str | None
     application: str | None
     program: str | None
+    programs: tuple[str, ...]
     account: str | None
     started_by: str | None
     machine: str
@@ -105,6 +107,7 @@ class ToolRow:
     last_seen: datetime
     advice: Advice | None
     apart: str = ""  # what tells it from the rows of the same title
+    causes: tuple[Cause, ...] = ()  # proven by Entra's sign-in log, the most telling first
 
     @property
     def title(self) -> str:
@@ -172,9 +175,10 @@ class MachineCoverage:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """How much of the period was recorded. `period_seconds` is its length up to now, for "61 of 168 hours".
+    """How much of the period was recorded, and the gaps, the longest first.
 
-    `recorded_seconds` are those of the machine with the fewest, since no machine's uptime covers another's.
+    `period_seconds` is its length up to now, for "61 of 168 hours". `recorded_seconds` are those of the
+    machine with the fewest, since no machine's uptime covers another's.
     """
 
     recorded_seconds: int
@@ -270,6 +274,22 @@ class Microsoft:
 
 
 @dataclass(frozen=True, slots=True)
+class SignedIn:
+    """An application that an Entra log shows signing in to Partner Center, and that no recorder of yours saw.
+
+    `failing`: its latest token was got with a saved password, which no MFA can be part of. `users` as shown.
+    """
+
+    application_id: str
+    name: str
+    users: tuple[str, ...]
+    sign_ins: int
+    failing: bool
+    causes: tuple[Cause, ...]
+    last_seen: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """All that a report says; `tools` and `quiet` worst first.
 
@@ -295,3 +315,4 @@ class Report:
     microsoft: Microsoft | None = None
     sanitised_sources: tuple[str, ...] = ()
     own: bool = False
+    signed_in: tuple[SignedIn, ...] = ()

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from mfa_audit.judging.naming import is_browser
+from mfa_audit.judging.naming import is_browser, stable_program
+from mfa_audit.judging.people import People
 from mfa_audit.judging.reasons import Verdict
+from mfa_audit.judging.tokens import User
 from mfa_audit.judging.verdicts import Answer
 from mfa_audit.reports.gaps import cover, watched_by
 from mfa_audit.reports.microsoft import compare
 from mfa_audit.reports.model import Microsoft, NotAudited, Period, Report, Source, ToolRow, Totals
+from mfa_audit.reports.proven_causes import applications_signed_in, causes_of, facts_by_party, with_causes
 from mfa_audit.reports.settings import Settings
 from mfa_audit.reports.tool_rows import (
     Group,
     Grouping,
     judge_row,
-    labels,
     make_row,
     moment_of,
     sort,
@@ -44,9 +46,10 @@ def summarise(
     grouping = Grouping(settings)
     grouping.add_uses(ledger.uses)
     grouping.add_counts(ledger)
-    label = labels(ledger.uses, settings.people)
+    label = settings.people.labels(_users(ledger))
     watched = watched_by(ledger.sessions, ledger.gaps, now)
     end = now if ledger.end is None else min(now, ledger.end)
+    sign_ins = facts_by_party(ledger.sign_ins)
     tools, quiet = [], []
     for group in grouping.groups.values():
         uses = group.listed
@@ -54,13 +57,16 @@ def summarise(
             continue
         standing = judge_row(group, ledger, watched, end, ledger.start, strict=settings.strict)
         if uses:
-            tools.append(make_row(group, standing, grouping, label, uses))
+            row = make_row(group, standing, grouping, label, uses)
+            tools.append(with_causes(row, causes_of(group.parties, sign_ins)))
         elif standing.why is not None and standing.why.kind != "fixed":
             quiet.append(make_row(group, standing, grouping, label, group.uses))
     rows = tell_apart([*sort(tools), *sort(quiet)])
     tools, quiet = rows[: len(tools)], rows[len(tools) :]
     recording = cover(ledger.sessions, ledger.gaps, period, now, own=own, unsaved=unsaved)
-    unread = tuple(sorted(_unread(ledger.not_audited), key=lambda one: (-one.count, one.first_seen)))
+    unread = tuple(
+        sorted(_unread(ledger.not_audited, settings.people), key=lambda one: (-one.count, one.first_seen))
+    )
     sanitised = [session for session in ledger.sessions if session.sanitised and session.requests]
     shown = [session for session in ledger.sessions if session.requests or _overlaps(session, period)]
     report = Report(
@@ -81,17 +87,29 @@ def summarise(
         sources=tuple(map(_source, shown)),
         databases=tuple(databases),
         notes=tuple(_notes(tools, shown, ledger, own=own)),
-        microsoft=compare(ledger.microsoft, ledger.start, grouping, settings.people),
+        microsoft=compare(ledger.microsoft, ledger.start, grouping, label),
         sanitised_sources=tuple(session.source or "a capture" for session in sanitised),
         own=own,
+        signed_in=() if own else applications_signed_in(ledger, settings.people),
     )
     return replace(report, answer=_answer(report))
+
+
+def _users(ledger: Ledger) -> Iterable[User]:
+    """Everybody who may appear in the report."""
+    yield from (use.user for use in ledger.uses if use.user is not None)
+    yield from (call.user for call in ledger.microsoft.calls if call.user is not None)
+    yield from (user for user, _ in ledger.microsoft.principals)
 
 
 def _answer(report: Report) -> Answer:
     """The first match of: a tool without MFA (no), anything not known (unclear), else yes."""
     verdicts = {row.verdict for row in report.tools}
-    if Verdict.NON_COMPLIANT in verdicts or _fails_at_microsoft(report.microsoft):
+    if (
+        Verdict.NON_COMPLIANT in verdicts
+        or _fails_at_microsoft(report.microsoft)
+        or any(one.failing for one in report.signed_in)
+    ):
         return Answer.NO
     unclear = (
         not report.tools,
@@ -118,28 +136,35 @@ def _is_retired(group: Group, settings: Settings) -> bool:
     return any(one is not None and one.lower() in settings.retired for one in known)
 
 
-def _unread(facts: Iterable[UnreadConnections]) -> Iterable[NotAudited]:
+def _unread(facts: Iterable[UnreadConnections], people: People) -> Iterable[NotAudited]:
     """What could not be read, and may have been a call.
 
     A healthy browser opens connections that it does not use; that its others could be read shows that it takes our
     certificate (measured with Chromium and Firefox). Nothing else is excused by what a namesake did.
     """
+    found: dict[tuple[str | None, ...], NotAudited] = {}
     for one in facts:
-        name = None if one.program is None else one.program.name
+        program = people.program(stable_program(one.program))
+        name = program and program.name
         if one.reason == "no-request" and one.others_read and is_browser(name, one.user_agent):
             continue
-        yield NotAudited(
+        account, starter = (None, None) if program is None else (program.account, program.started_by)
+        key = (one.host, one.user_agent, name, one.reason, account, starter, one.origin.machine)
+        first, last = moment_of(one.first), moment_of(one.last)
+        same = found.get(key)  # another run of one program
+        found[key] = NotAudited(
             one.host,
             one.user_agent,
             name,
             one.reason,
-            one.count,
-            moment_of(one.first),
-            moment_of(one.last),
-            one.program and one.program.account,
-            one.program and one.program.started_by,
+            one.count + (same.count if same else 0),
+            min(first, same.first_seen) if same else first,
+            max(last, same.last_seen) if same else last,
+            account,
+            starter,
             one.origin.machine,
         )
+    return found.values()
 
 
 def _notes(

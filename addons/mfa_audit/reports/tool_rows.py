@@ -22,7 +22,6 @@ from mfa_audit.judging.evidence import (
     weigh,
 )
 from mfa_audit.judging.naming import is_specific, is_unattended, stable_program
-from mfa_audit.judging.people import People
 from mfa_audit.judging.reasons import Verdict, badness
 from mfa_audit.judging.tokens import User
 from mfa_audit.reports.model import CredentialRow, ToolRow, UserRow
@@ -84,6 +83,7 @@ class Grouping:
     def __init__(self, settings: Settings) -> None:
         self.groups: dict[Identity, Group] = {}
         self._names = settings.names
+        self.people = settings.people
         self._given = frozenset((settings.names or {}).values())
         self._tools: dict[Client, Tool] = {}
         self._known: dict[Party, Group] = {}
@@ -196,7 +196,8 @@ def make_row(
     clients = [client for client, _ in sorted(by_calls.items(), key=lambda one: (-one[1], str(one[0])))]
     tool = grouping.tool(clients[0])
     program = group.identity.program
-    accounts = sorted({use.party.origin.account for use in uses})
+    own = group.identity.account
+    accounts = {use.party.origin.account for use in uses} if own is None else {own}
     counts = Counts()
     for use in uses:
         counts = counts.plus(use.stretch.counts)
@@ -213,7 +214,8 @@ def make_row(
         client=tool.client,
         application=tool.application,
         program=program,
-        account=group.identity.account or ", ".join(accounts),
+        programs=_texts(use.party.program and use.party.program.name for use in uses),
+        account=", ".join(sorted(grouping.people.account(name) for name in accounts if name)),
         started_by=group.identity.started_by,
         machine=group.identity.machine,
         capture=group.identity.capture,
@@ -293,17 +295,6 @@ def _credential_rows(
             )
         )
     return tuple(sorted(rows, key=lambda row: (badness(row.verdict), row.first_seen, row.user or "")))
-
-
-def labels(uses: Iterable[Use], people: People) -> Callable[[User], str]:
-    """How users are shown: where only by numbers, the same person has the same number in all rows."""
-    persons = sorted({_person(use.user) for use in uses if use.user is not None})
-    numbers = {person: number for number, person in enumerate(persons, 1)}
-    return lambda user: people.label(user, numbers.get(_person(user)))
-
-
-def _person(user: User) -> tuple[str, str]:
-    return user.tenant or "", user.object_id or user.name or ""
 
 
 def tell_apart(rows: Sequence[ToolRow]) -> list[ToolRow]:

@@ -27,15 +27,14 @@ from mfa_audit.store.folding import fold_left
 from mfa_audit.store.rows import Rows, rejudge
 from mfa_audit.store.sessions import Session, this_account
 from mfa_audit.store.totals import DAY_MS
+from mfa_audit.store.transactions import writing
 
-# Calls a transaction: a recorder that writes to the same database waits no longer than for one of them.
-_CHUNK: Final = 200
+# Calls a transaction. A recorder that wants to write to the same database goes on in its journal meanwhile.
+_CHUNK: Final = 1_000
 # The same call as a proxy and as another tool saw it starts at slightly different times.
 SAME_CALL_MS: Final = 2_000
 # Equals have the same millisecond, so they are close together in a file.
 _EQUALS: Final = 100_000
-# Seconds between two chunks while others write too.
-_TURN: Final = 0.02
 
 
 @dataclass(slots=True)
@@ -81,10 +80,9 @@ class Importer:
         self._machine = platform.node() if machine is None else machine
         self._account = this_account() if account is None else account
         self._connection = files.open_for_writing(path)
-        # Nobody waits for an import: let a recorder go first, and move the log into the file on the way.
+        # Nobody waits for an import: it waits for the lock, and moves the log into the file on the way.
         self._connection.execute("PRAGMA busy_timeout = 60000")
         self._connection.execute("PRAGMA wal_autocheckpoint = 1000")
-        self._others = 0
         self._transact(lambda: rejudge(self._connection))
         try:
             fold_left(self._connection, path)
@@ -296,21 +294,10 @@ class Importer:
 
     def _transact(self, write: Callable[[], object]) -> None:
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
+            with writing(self._connection):
                 write()
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
         except sqlite3.Error as error:
             raise files.unusable(self.path, error) from None
-        # SQLite's lock has no queue: who asks again at once gets it again, and a recorder would wait for long.
-        (others,) = self._connection.execute("PRAGMA data_version").fetchone()
-        if others != self._others:
-            self._others = others
-            time.sleep(_TURN)
 
 
 class _Matcher:
@@ -342,8 +329,16 @@ class _Matcher:
             "SELECT EXISTS (SELECT 1 FROM calls WHERE at BETWEEN ? AND ? AND import_key IS NULL)",
             [min(times) - SAME_CALL_MS, max(times) + SAME_CALL_MS],
         ).fetchone()
+        places = ", ".join("?" * len(keys))
+        known = {
+            key
+            for (key,) in self._connection.execute(
+                f"SELECT import_key FROM calls WHERE import_key IN ({places})",  # noqa: S608
+                keys,
+            )
+        }
         for seen, key, at in zip(chunk, keys, times, strict=True):
-            if self._connection.execute("SELECT 1 FROM calls WHERE import_key = ?", [key]).fetchone():
+            if key in known:
                 added.imported_before += 1
             elif live and self._is_recorded(seen, at):
                 added.recorded_live += 1

@@ -36,8 +36,8 @@ if sys.platform != "win32":  # there a file that is open cannot be deleted, whic
     import fcntl
 
 WAITING_LIMIT: Final = 100_000  # entries; one of a known client and token takes some 600 bytes
-# A segment is closed at so many bytes (50,000 calls), or clients, tokens, programs and operations.
-SEGMENT_BYTES: Final = 4 << 20
+# A segment is closed at so many bytes (20,000 calls), or clients, tokens, programs and operations.
+SEGMENT_BYTES: Final = 1 << 20
 SEGMENT_SPELLINGS: Final = 1_000
 
 

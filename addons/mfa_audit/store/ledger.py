@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from mfa_audit.exchanges.exchange import Program
+from mfa_audit.judging.causes import SignInFacts
 from mfa_audit.judging.clients import Client
 from mfa_audit.judging.evidence import Stretch
 from mfa_audit.judging.reasons import Verdict
@@ -147,6 +148,14 @@ class MicrosoftFacts:
     principals: tuple[tuple[User, float | None], ...] = ()
 
 
+class SignIns(NamedTuple):
+    """Sign-ins of a log that tell the same, of one user; `party` used their tokens (None: nobody recorded did)."""
+
+    facts: SignInFacts
+    user: User | None
+    party: Party | None
+
+
 @dataclass(frozen=True, slots=True)
 class Ledger:
     """What databases say of a period and of all before it: facts, and no opinion.
@@ -169,6 +178,7 @@ class Ledger:
     gaps: tuple[GapFacts, ...]
     microsoft: MicrosoftFacts = MicrosoftFacts()
     counted_twice: int = 0
+    sign_ins: tuple[SignIns, ...] = ()
 
 
 def is_running(session: SessionFacts, now: float) -> bool:

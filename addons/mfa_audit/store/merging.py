@@ -272,6 +272,18 @@ def _copy_all(connection: sqlite3.Connection, number: int) -> None:
         f" FROM microsoft_principals AS old{_mapped('old', 'user_id')} WHERE TRUE ON CONFLICT (user_id)"
         " DO UPDATE SET at = excluded.at WHERE ifnull(excluded.at, 0) > ifnull(at, 0)"
     )
+    columns = (
+        "name, at, request_id, unique_token_id, application_id, application, resource_id, resource, tenant, kind,"
+        " protocol, requirement, required_by, conditional_access, policies, mfa, error, trusted_network"
+    )
+    connection.execute(
+        f"INSERT INTO target.sign_ins ({columns}, user_id) SELECT {_of('old', columns)}, user_id.new_id"  # noqa: S608
+        f" FROM sign_ins AS old{_mapped('old', 'user_id')} WHERE TRUE ON CONFLICT DO NOTHING"
+    )
+
+
+def _of(alias: str, columns: str) -> str:
+    return ", ".join(f"{alias}.{name.strip()}" for name in columns.split(","))
 
 
 def _copy_calls(connection: sqlite3.Connection, which: str, tail: str, *values: object) -> None:

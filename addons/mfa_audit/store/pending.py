@@ -10,6 +10,7 @@ import json
 import re
 import sqlite3
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -42,7 +43,11 @@ def lay_over(connection: sqlite3.Connection, database: Path) -> None:
     """
     connection.execute("SELECT 1 FROM sessions LIMIT 1").fetchone()  # from now on all rows are of one moment
     before = find_journals(database)
-    readers = [_reader(connection, database, uuid) for uuid in before.sessions]
+    readers = [
+        reader
+        for uuid, segments in before.sessions.items()
+        if (reader := _reader(connection, database, uuid, segments)) is not None
+    ]
     closed = before.closed
     try:
         pending = [(reader, reader.read(_BATCH)) for reader in readers]
@@ -62,11 +67,19 @@ def lay_over(connection: sqlite3.Connection, database: Path) -> None:
         raise MovedError
 
 
-def _reader(connection: sqlite3.Connection, database: Path, uuid: str) -> Reader:
-    reader = Reader(uuid, lambda: find_journals(database).sessions.get(uuid, {}))
+def _reader(
+    connection: sqlite3.Connection, database: Path, uuid: str, segments: Mapping[int, Path]
+) -> Reader | None:
+    """What reads on where the tables end; None where they have all."""
     found = connection.execute(
         "SELECT journal_segment, journal_offset FROM sessions WHERE uuid = ?", [uuid]
     ).fetchone()
+    try:
+        if found is not None and max(segments) == found[0] and segments[found[0]].stat().st_size == found[1]:
+            return None
+    except OSError:
+        raise MovedError from None
+    reader = Reader(uuid, lambda: find_journals(database).sessions.get(uuid, {}))
     if found is not None:
         reader.seek(Position(*found))
     return reader

@@ -21,8 +21,9 @@ from mfa_audit.store.merging import Merged, first_exact_hour, merge
 from mfa_audit.store.pending import is_laid_over
 from mfa_audit.store.rows import NOT_FOLDED
 from mfa_audit.store.session_rows import gap_facts, session_facts
+from mfa_audit.store.sign_in_rows import read_sign_ins
 from mfa_audit.store.stretches import FAR, Stretches, ids_as_json
-from mfa_audit.store.totals import HOUR_MS
+from mfa_audit.store.totals import DAY_MS, HOUR_MS
 
 # Which parties' Stretches are to be read hour by hour, by all that they did.
 Choose = Callable[[Sequence[Use]], Collection[Party]]
@@ -31,12 +32,13 @@ Choose = Callable[[Sequence[Use]], Collection[Party]]
 class Wanted(NamedTuple):
     """What to read: from `start` (included) to `end` (excluded), seconds since 1970 (UTC); None is open.
 
-    Only of the `sessions` with these UUIDs, None: of all.
+    Only of the `sessions` with these UUIDs, None: of all. `since`: nothing in them is earlier, so that no more is read.
     """
 
     start: float | None = None
     end: float | None = None
     sessions: tuple[str, ...] | None = None
+    since: float | None = None
 
 
 def read_ledger(
@@ -70,7 +72,8 @@ class _Reading:
         self.exact_from = merged.exact_from if merged else first_exact_hour(connection)
         self._round_bounds()
         self._judge_stale_tokens()
-        self._stretches = Stretches(connection, self._tokens, self.from_ms, self.to_ms)
+        self._floor = -FAR if wanted.since is None else round(wanted.since * 1000) // DAY_MS * DAY_MS
+        self._stretches = Stretches(connection, self._tokens, self.from_ms, self.to_ms, self._floor)
         self._clients = {
             identifier: Client(*values)
             for identifier, *values in connection.execute(
@@ -89,7 +92,7 @@ class _Reading:
     def ledger(self, choose: Choose) -> Ledger:
         without_token, tokens = self._stretches.count(self._no_token)
         uses = self._uses()
-        start = -FAR if self.from_ms is None else self.from_ms
+        start = self._floor if self.from_ms is None else self.from_ms
         end = FAR if self.to_ms is None else self.to_ms
         return Ledger(
             start=None if self.from_ms is None else start / 1000,
@@ -106,6 +109,7 @@ class _Reading:
             gaps=tuple(gap_facts(self.connection)),
             microsoft=read_facts(self.connection, self.to_ms, self._party),
             counted_twice=self._counted_twice,
+            sign_ins=read_sign_ins(self.connection, start, end, self._party),
         )
 
     def _choose_sessions(self, wanted: Sequence[str] | None) -> None:

@@ -64,6 +64,7 @@ class Recorder:
     ) -> None:
         """Open `path` (made when missing) and start the session. Raises AuditError."""
         self.programs_denied = 0
+        self.earliest = session.started  # of all that was recorded; seconds since 1970 (UTC)
         self._durable = synchronous == "FULL"
         self._retention = retention or Retention()
         self._queue_limit = queue_limit
@@ -135,6 +136,7 @@ class Recorder:
         if self._loop is None:
             with contextlib.suppress(RuntimeError):  # nobody who could write later on
                 self._loop = asyncio.get_running_loop()
+        self.earliest = min(self.earliest, observation.at)
         journal = self._journal
         return Key(journal, journal.add_call(observation))
 
@@ -147,6 +149,7 @@ class Recorder:
         self, at: float, host: str, user_agent: str | None, program: Program | None, reason: str
     ) -> None:
         """Take one connection that could not be read. `at` in seconds since 1970 (UTC)."""
+        self.earliest = min(self.earliest, at)
         self._journal.add_unread(Unread(at, host, user_agent, program, reason))
 
     def count_failure(self) -> None:

@@ -66,19 +66,26 @@ class HourRow(NamedTuple):
 class Stretches:
     """One pass over the calls of the sessions in `temp.chosen` (id, imported, origin), up to the period's end.
 
-    Times in ms since 1970, None: open. `tokens` is where to read tokens from, as SQL that calls itself tokens.
+    Times in ms since 1970, None: open; nothing before `floor_ms`, a whole day, is looked at. `tokens` is where to
+    read tokens from, as SQL that calls itself tokens.
     Once per connection. Raises sqlite3.Error.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, tokens: str, from_ms: int | None, to_ms: int | None
+        self,
+        connection: sqlite3.Connection,
+        tokens: str,
+        from_ms: int | None,
+        to_ms: int | None,
+        floor_ms: int = -FAR,
     ) -> None:
         self._connection = connection
         self._tokens = tokens
-        self._start = -FAR if from_ms is None else from_ms
+        self._floor = floor_ms
+        self._start = floor_ms if from_ms is None else from_ms
         self._end = FAR if to_ms is None else to_ms
         self._make("uses", "listed")
-        self._gather("uses", "0", -FAR, self._start)
+        self._gather("uses", "0", floor_ms, self._start)
         self._gather("uses", "1", self._start, self._end)
         self._hears_microsoft = self._match_microsoft()
         if self._hears_microsoft:
@@ -204,7 +211,7 @@ class Stretches:
             " AND (client_id, program_id, origin) IN (SELECT client_id, program_id, origin FROM temp.wanted)"
         )
         self._make("hours", "hour")
-        self._gather("hours", "hour", -FAR, self._start, only)
+        self._gather("hours", "hour", self._floor, self._start, only)
         self._gather("hours", "hour", self._start, self._end, only)
         if self._hears_microsoft:
             self._gather_words("hours", f"at / {HOUR_MS}", only)

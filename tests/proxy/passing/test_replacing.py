@@ -37,6 +37,7 @@ READ = {
     "ClientTLSLayer.receive_handshake_data": ("a0ee021f92f6d0ff",),
     "TlsConfig.get_cert": ("dd24319e5f5a545c", "7d9ade74c0b80011"),
     "CertStore.create_store": ("6598e64a51ed8bf3",),
+    "HttpStream.handle_connect_upstream": ("61581d87a5d73cbf",),
     "ConnectionHandler.open_connection": ("5e0b3cbaf7a4030a",),
     "ConnectionHandler.handle_connection": ("95c3f93e9824e527",),
     "ConnectionHandler.server_event": ("11ba8b6ed84f0744", "a2b42657ebe8bf6d"),

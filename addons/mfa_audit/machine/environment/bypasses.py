@@ -20,6 +20,7 @@ from mfa_audit.printable import line
 KINDS: Final = (
     "Windows PowerShell 5.1 and other .NET Framework programs (mfa-audit env --shell powershell)",
     "programs on Windows and macOS that trust the system's store only, such as .NET and Go (mfa-audit trust)",
+    "programs with libcurl inside, such as PHP, which do not read the trust variables (docs/clients.md)",
     "Node's own fetch before Node 24 and 22.21, and Python's aiohttp without trust_env=True",
     "containers, services and scheduled tasks, which do not inherit this environment",
     "browsers (mfa-audit browse)",
@@ -55,7 +56,16 @@ _ELSEWHERE: Final[Mapping[str, str]] = {
         "a browser does not read the trust variables; use: mfa-audit browse",
     ),
     "wget": 'it does not read the trust variables; add: --ca-certificate="$SSL_CERT_FILE"',
+    # libcurl reads the proxy variables; the trust variables only the curl program (curl.se/docs/sslcerts.html).
+    "php": 'its curl does not read the trust variables; add: -d curl.cainfo="$SSL_CERT_FILE"',
 }
+# Those of them that use the proxy and refuse its certificate, and the argument that makes them take it.
+_REFUSING: Final[Mapping[str, str]] = {"wget": "--ca-certificate", "php": "curl.cainfo"}
+# What overrides the options for Java that `run` sets in JAVA_TOOL_OPTIONS.
+_JAVA_OVERRIDES: Final = ("_JAVA_OPTIONS", "JDK_JAVA_OPTIONS")
+_JAVA_SETTINGS: Final = re.compile(
+    r"-D(https?\.(proxyHost|proxyPort|nonProxyHosts)|javax\.net\.ssl\.trustStore)\b"
+)
 
 
 def warnings_for(
@@ -74,7 +84,8 @@ def warnings_for(
     name = _name(command[0])
     path = shutil.which(command[0], path=environment.get("PATH", os.defpath))
     rules: tuple[Callable[[], str | None], ...] = (
-        lambda: _ELSEWHERE.get(name),
+        lambda: _of_java(environment),
+        lambda: None if name in _REFUSING and _takes_ours(name, command) else _ELSEWHERE.get(name),
         lambda: _of_windows(name, trusted=trusted) if platform == "win32" else None,
         lambda: _of_node(path, environment) if name in _NODE_PROGRAMS else None,
         lambda: (
@@ -82,6 +93,23 @@ def warnings_for(
         ),
     )
     return [f"{name}: {sentence}." for sentence in (rule() for rule in rules) if sentence is not None]
+
+
+def known_to_refuse(command: Sequence[str]) -> str | None:
+    """The name of a program that will refuse the proxy's certificate as `command` starts it, or None."""
+    name = _name(command[0])
+    return name if name in _REFUSING and not _takes_ours(name, command) else None
+
+
+def _takes_ours(name: str, command: Sequence[str]) -> bool:
+    return any(_REFUSING[name] in argument for argument in command[1:])
+
+
+def _of_java(environment: Mapping[str, str]) -> str | None:
+    for name in _JAVA_OVERRIDES:
+        if found := _JAVA_SETTINGS.search(environment.get(name, "")):
+            return f"Java takes {found[0]}... from your {name} instead of what leads it through the proxy; unset it"
+    return None
 
 
 def _name(program: str) -> str:
@@ -93,18 +121,14 @@ def _of_windows(name: str, *, trusted: bool) -> str | None:
     """.NET, on Windows, trusts the Windows store only, and has no way to trust a root in one process."""
     first = "" if trusted else "it trusts the Windows store only; run first: mfa-audit trust"
     if name in ("powershell", "powershell_ise"):
-        line_ = "it ignores the proxy variables; put at the top of the script: " + how_to_run(
+        script = "it ignores the proxy variables; put at the top of the script: " + how_to_run(
             Shell.POWERSHELL
         )
-        return f"{first}; {line_}" if first else line_
+        return f"{first}; {script}" if first else script
     if name in ("pwsh", "dotnet"):
         return first or None
-    if name == "curl":
-        return (
-            None
-            if trusted
-            else ("the curl that comes with Windows ignores the trust variables; run first: mfa-audit trust")
-        )
+    if name == "curl" and not trusted:
+        return "the curl that comes with Windows ignores the trust variables; run first: mfa-audit trust"
     return None
 
 

@@ -128,3 +128,9 @@ def flow_done(original: Any, self: Any) -> CommandGenerator[None]:
         ends = isinstance(command, SendHttp) and isinstance(command.event, ResponseEndOfMessage)
         if not (ends and getattr(self, "ended_early", False)):
             yield command
+
+
+@replaces(HttpStream, "handle_connect_upstream")
+def handle_connect_upstream(original: Any, self: Any) -> CommandGenerator[None]:
+    """A tunnel to a host that NO_PROXY exempts from the proxy behind ours goes there without it."""
+    yield from original(self) if self.context.server.via else self.handle_connect_regular()

@@ -71,7 +71,8 @@ def start_server_tls(original: Any, self: Any) -> CommandGenerator[str | None]:
     """Let a client see a server's certificate that does not verify, or that asks for one of the client's."""
     error: str | None = yield from original(self)
     server = self.context.server
-    if error and server.timestamp_tcp_setup and getattr(self.context.options, "mfa_audit_tunnel", False):
+    connected = server.timestamp_tcp_setup or server.via  # with a proxy behind ours, only that one's is known
+    if error and connected and getattr(self.context.options, "mfa_audit_tunnel", False):
         raise _TunnelledInsteadError
     return error
 
