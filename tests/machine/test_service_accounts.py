@@ -168,3 +168,5 @@ def test_rights_on_windows() -> None:
         "icacls.exe F/mitmproxy-ca.pem /reset",
         "icacls.exe F /setowner '*S-1-5-32-544' /T",
     ] == steps
+    everyone = "'*S-1-5-18:(OI)(CI)F' '*S-1-5-32-544:(OI)(CI)F' '*S-1-5-32-545:(OI)(CI)RX'"
+    assert f"icacls.exe M /inheritance:r /grant:r {everyone}" == str(changes.rights_on_windows(Path("M")))
