@@ -22,10 +22,10 @@ def test_first_screen_says_everything_in_order() -> None:
 NO - 2 of 6 tools call Partner Center without MFA. 1 is blocked now.
 Period    1-7 Nov, CET. Recorded 61 of 168 hours on PC17. 1 file imported. 4,210
           calls.
-Not seen  powershell.exe refused our certificate (12 times). Java/21.0.4 was
-          passed through unread (once). 2 calls were lost before being stored.
-          12 calls carried no token. Cloud tools and other machines are not in
-          this report.
+Not seen  powershell.exe refused our certificate (12 times). Run mfa-audit
+          trust. Java/21.0.4 was passed through unread (once). Run mfa-audit
+          doctor. 2 calls were lost before being stored. 12 calls carried no
+          token. Cloud tools and other machines are not in this report.
 Fix first
  1 nightly-sync.ps1 (Azure PowerShell)  BLOCKED NOW  412 calls,
    svc-pc@contoso.example, last 7 Nov 03:00

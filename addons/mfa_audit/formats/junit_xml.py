@@ -59,6 +59,11 @@ def render(report: Report, *, width: int = 80, colour: bool = False) -> str:
 def _cases(report: Report) -> list[ET.Element]:
     titles = Counter(tool.title for tool in report.tools)
     cases = [_case(report, tool, titles[tool.title] > 1) for tool in report.tools]
+    for tool in report.quiet:
+        case = ET.Element("testcase", {"classname": SUITE, "name": line(tool.title), "time": "0"})
+        message = f"Without MFA when last seen, before this period: {utc(tool.last_seen)}"
+        ET.SubElement(case, "error", {"type": "quiet", "message": message})
+        cases.append(case)
     for one in report.microsoft.applications if report.microsoft else ():
         if one.failing:
             case = ET.Element(

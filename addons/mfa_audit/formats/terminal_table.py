@@ -151,9 +151,8 @@ def _write_tool(page: _Page, report: Report, number: int, tool: ToolRow) -> None
     hanging.add_column(overflow="fold")
     hanging.add_row(head[:3], head[3:])
     page.write_grid(hanging)
-    told = words.why_now(tool, now)
-    if told:
-        page.write(Text(told), 3)
+    if tool.why is not None and tool.why.kind != "failing":  # of a tool that just fails, all is said
+        page.write(Text(words.why_now(tool, now) or ""), 3)
     if decided := decision_words.decided(tool, now):
         page.write(Text(" ".join(decided)), 3)
     if tool.advice is None:
