@@ -394,13 +394,17 @@ def _was_a_habit(case: _Case, rule: Rule) -> bool:
 
 
 def _was_due(case: _Case, rule: Rule) -> bool:
-    """The longest pause between two bad calls is over: a daily job with another account answers for no weekly one.
+    """The longest pause between two bad calls is over: a daily job with another account answers for no weekly one."""
+    return case.issued is not None and case.watched(case.issued.last) >= _days_until_due(case, rule)
 
-    A pause of a week or more may be longer the next time: months differ by three days, first Mondays by a week.
+
+def _days_until_due(case: _Case, rule: Rule) -> float:
+    """The longest pause between two bad calls; from a week on it may be longer the next time.
+
+    Months differ by three days, first Mondays by a week.
     """
     pause = longest_pause(case.all_bad_days)
-    slack = min(pause / 2, rule.margin) if pause >= rule.shortest_span else 0.0
-    return case.issued is not None and case.watched(case.issued.last) >= pause + slack
+    return pause + (min(pause / 2, rule.margin) if pause >= rule.shortest_span else 0.0)
 
 
 def _is_one_job(case: _Case, rule: Rule) -> bool:
@@ -427,7 +431,7 @@ def _wait_for_schedule(case: _Case, rule: Rule) -> float | None:
     # What is missing may be time.
     if case.issued is None or not case.starter_known or case.between or not _was_a_habit(case, rule):
         return None
-    return max(1.0, _longest_pause(case.all_bad_days) - case.watched(case.now))
+    return max(1.0, _days_until_due(case, rule) - case.watched(case.now))
 
 
 def _wait_for_rhythm(case: _Case, rule: Rule) -> float | None:
