@@ -21,7 +21,8 @@ NOBODY = ["unshare", "--user", "--map-user=54321", "env", "-u", "HOME", "-u", "U
 def every_folder() -> set[Path]:
     return {
         folders.default_database(),
-        folders.authority_folder(),
+        folders.authorities_folder(),
+        folders.trust_journal(),
         folders.running_folder(),
         folders.people_folder(),
     }
@@ -31,6 +32,7 @@ def test_one_variable_moves_every_folder(tmp_path: Path, monkeypatch: pytest.Mon
     """MFA_AUDIT_HOME moves all that we keep, and the key of pseudonyms stays apart from the databases."""
     monkeypatch.setenv("MFA_AUDIT_HOME", str(tmp_path / "ours"))
     assert {tmp_path / "ours"} == {folder.parents[1] for folder in every_folder()}
+    assert tmp_path / "ours" == folders.machine_folder().parent
     assert folders.default_database().parent not in folders.people_folder().parents
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MFA_AUDIT_HOME", "ours")
@@ -47,7 +49,9 @@ def test_without_it_the_system_decides(monkeypatch: pytest.MonkeyPatch, value: s
     data = platformdirs.user_data_path("mfa-audit", appauthor=False)
     state = platformdirs.user_state_path("mfa-audit", appauthor=False)
     config = platformdirs.user_config_path("mfa-audit", appauthor=False)
-    assert {data / "audit.db", data / "authority", state / "running", config / "people"} == every_folder()
+    of_data = {data / "audit.db", data / "authorities", data / "trust.jsonl"}
+    assert {*of_data, state / "running", config / "people"} == every_folder()
+    assert folders.machine_folder().is_absolute()
 
 
 def test_commands_write_nowhere_else(audit: Audit, home: Path, upstream: list[str]) -> None:
