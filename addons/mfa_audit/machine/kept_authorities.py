@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Container, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -97,12 +97,24 @@ def find_trusted(hosts: Sequence[str], trusted: Container[str]) -> Authority | N
     return chosen
 
 
-def keep(folder: Path, hosts: Sequence[str]) -> Authority:
-    """Make an authority that is kept in `folder`, whole before it has its place there. Raises AuditError."""
+def keep(
+    folder: Path,
+    hosts: Sequence[str],
+    *,
+    prepare: Callable[[Path], None] = lambda _: None,
+    finish: Callable[[Path], None] = lambda _: None,
+) -> Authority:
+    """Make an authority that is kept in `folder`, whole before it has its place there. Raises AuditError.
+
+    `prepare` is given the empty folder in which it is made, before there is a key, and `finish` the authority's own.
+    """
+    draft = folder / f".new-{secrets.token_hex(4)}"
     with writing(folder):
-        draft = Path(tempfile.mkdtemp(dir=folder, prefix=".new-"))
         try:
+            make_private(draft)
+            prepare(draft)
             made = create(draft / "authority", hosts, days=KEPT_DAYS)
+            finish(made.confdir)
             place = folder / made.fingerprint
             made.confdir.rename(place)
         finally:
@@ -140,7 +152,9 @@ def check_owners(authority: Authority) -> None:
 
 def _kept_in(folder: Path) -> list[Authority]:
     try:
-        places = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        # Real paths: Python of the Microsoft Store sees a copy of AppData that other programs do not.
+        real = folder.resolve() if os.name == "nt" else folder
+        places = sorted(path for path in real.iterdir() if not path.name.startswith("."))
     except OSError:
         return []
     loaded = ((place, load(place)) for place in places)
