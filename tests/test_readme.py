@@ -17,7 +17,7 @@ def test_commands_exist() -> None:
 
 
 def test_both_set_up_lines_have_a_powershell_form() -> None:
-    """Each bash block is one line, and the same steps follow for PowerShell; Windows has further ones."""
+    """Each bash block is one line, and the same steps follow for PowerShell, which has more for Windows alone."""
     bash = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
     powershell = re.findall(r"```powershell\n(.*?)```", README, re.DOTALL)
     assert [1, 1] == [block.count("\n") for block in bash]

@@ -21,7 +21,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mfa_audit import __version__
-from mfa_audit.formats import cause_words, words
+from mfa_audit.formats import cause_words, decision_words, words
 from mfa_audit.judging.reasons import Verdict
 from mfa_audit.judging.verdicts import Answer
 from mfa_audit.printable import count, date_name, duration, line, moment, utc, zone
@@ -89,7 +89,13 @@ def _environment() -> Environment:
     )
     environment.filters.update(count=count, duration=duration, utc=utc, zone=zone)
     environment.tests["link"] = lambda link: link.startswith("https://")
-    environment.globals.update(words=words, cause_words=cause_words, Verdict=Verdict, version=__version__)
+    environment.globals.update(
+        words=words,
+        cause_words=cause_words,
+        decision_words=decision_words,
+        Verdict=Verdict,
+        version=__version__,
+    )
     return environment
 
 
@@ -101,7 +107,7 @@ def _harmless(value: Any) -> Any:
 def _names(report: Report) -> dict[str, Any]:
     """What the templates know."""
     now = report.generated_at
-    ids = _ids((*report.tools, *report.quiet))
+    ids = _ids((*report.tools, *report.quiet, *report.retired))
     return {
         "report": report,
         "answer_class": {Answer.YES: "good", Answer.NO: "bad", Answer.UNCLEAR: "unsure"}[report.answer],

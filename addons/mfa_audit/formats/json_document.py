@@ -10,6 +10,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from mfa_audit.formats import decisions_data
 from mfa_audit.formats.words import PROVES_NOT, because, notes, title_of, why_now
 from mfa_audit.judging.causes import Cause
 from mfa_audit.printable import utc
@@ -77,6 +78,8 @@ def to_data(report: Report) -> dict[str, Any]:
         "notes": notes(report),
         "microsoft": None if report.microsoft is None else _microsoft(report.microsoft),
         "signed_in": [_signed_in(row) for row in report.signed_in],
+        **decisions_data.of_report(report),
+        "retired": [_tool(row, report.generated_at) for row in report.retired],
         "limits": list(PROVES_NOT),
         "reason_titles": {reason: title_of(reason) for reason in sorted(_reasons(report))},
     }
@@ -132,6 +135,8 @@ def _tool(row: ToolRow, now: datetime) -> dict[str, Any]:
         "account": row.account,
         "started_by": row.started_by,
         "program": row.program,
+        "key": row.key,
+        "decided": decisions_data.of_row(row, now),
     }
 
 
@@ -248,7 +253,7 @@ def _microsoft(found: Microsoft) -> dict[str, Any]:
 
 def _reasons(report: Report) -> set[str]:
     found: set[str] = set()
-    for tool in (*report.tools, *report.quiet):
+    for tool in (*report.tools, *report.quiet, *report.retired):
         found.update(tool.reasons, *(user.reasons for user in tool.users))
     return found
 

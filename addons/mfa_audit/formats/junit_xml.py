@@ -11,7 +11,7 @@ from collections import Counter
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from mfa_audit.formats import words
+from mfa_audit.formats import decision_words, words
 from mfa_audit.judging.reasons import Verdict
 from mfa_audit.printable import count, line, utc
 from mfa_audit.reports.model import Report, ToolRow
@@ -42,7 +42,15 @@ def render(report: Report, *, width: int = 80, colour: bool = False) -> str:
         ET.SubElement(properties, "property", {"name": key, "value": line(str(value), 400)})
     suite.extend(cases)
     ET.SubElement(suite, "system-out").text = "\n".join(
-        [words.headline(report), words.period(report), *words.not_seen(report), words.UNSIGNED]
+        [
+            words.headline(report),
+            words.period(report),
+            *words.not_seen(report),
+            *decision_words.changed(report),
+            *decision_words.followed(report),
+            *words.notes(report),
+            words.UNSIGNED,
+        ]
     )
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
@@ -87,15 +95,18 @@ def _case(report: Report, tool: ToolRow, told_apart_by_id: bool) -> ET.Element:
         reason = line(tool.reasons[0], 60) if tool.reasons else str(tool.verdict)
         ET.SubElement(case, kind, {"type": reason, "message": message}).text = "\n".join(told)
     before = words.why_now(tool, report.generated_at)
-    if before:
-        ET.SubElement(case, "system-out").text = before
+    told = [*([before] if before else []), *decision_words.decided(tool, report.generated_at)]
+    if told:
+        ET.SubElement(case, "system-out").text = "\n".join(told)
     return case
 
 
 def _blind_spots(report: Report) -> list[str]:
     """What makes an answer unclear that is no tool's fault, a sentence each; empty where there is nothing."""
-    found = [] if report.tools else [words.headline(report)]
+    found = [] if report.whole.tools else [words.headline(report)]
     found += (f"{words.unreadable(row)} {words.repair(row)}".rstrip() for row in report.not_audited)
+    if report.decisions is not None:
+        found += (decision_words.missing(one, report.generated_at) for one in report.decisions.missing)
     if report.recording.lost:
         found.append(f"{count(report.recording.lost, 'call')} lost before being stored.")
     if report.totals.sanitised:

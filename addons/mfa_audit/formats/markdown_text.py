@@ -7,11 +7,11 @@ are shown as the report has them: it is made with pseudonyms where it is to trav
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
-from mfa_audit.formats import cause_words, words
+from mfa_audit.formats import cause_words, decision_words, words
 from mfa_audit.judging.reasons import Verdict
 from mfa_audit.printable import count, markdown_code, markdown_text, moment, zone
 from mfa_audit.reports.model import Report, ToolRow
@@ -32,6 +32,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield "**Not seen:**"
     yield ""
     yield from (f"- {text}" for text in words.not_seen(report, show=markdown_code))
+    yield from _section(decision_words.CHANGED, decision_words.changed(report, markdown_code))
     number = 1
     for title, verdict in (("Fix first", Verdict.NON_COMPLIANT), ("Cannot tell", Verdict.UNDETERMINED)):
         rows = words.with_verdict(report, verdict)
@@ -47,6 +48,9 @@ def _lines(report: Report) -> Iterator[str]:
     if report.quiet:
         yield from ("", "## Quiet in this period, but without MFA when last seen", "")
         yield from _table(report.quiet, report.generated_at)
+    now = report.generated_at
+    retired = [decision_words.retired(row, now, markdown_code) for row in report.retired]
+    yield from _section(decision_words.RETIRED, retired)
     if report.microsoft is not None:
         yield from ("", f"## {words.MICROSOFT}", "")
         for one in words.microsoft_unseen(report):
@@ -59,7 +63,8 @@ def _lines(report: Report) -> Iterator[str]:
         yield from (
             f"- {cause_words.signed_in(one, report.generated_at, markdown_code)}" for one in report.signed_in
         )
-    if not report.tools:
+    yield from _section(decision_words.DECISIONS, decision_words.followed(report, markdown_code))
+    if not report.whole.tools:
         yield from _help(report)
     if report.recording.gaps:
         yield from ("", f"## {words.GAP}", "")
@@ -71,6 +76,11 @@ def _lines(report: Report) -> Iterator[str]:
     yield from (f"- {text}" for text in words.PROVES_NOT)
     notes = [words.tested(report), *words.notes(report)]
     yield from (f"- {markdown_text(note)}" for note in notes if note)
+
+
+def _section(title: str, texts: Sequence[str]) -> Iterator[str]:
+    if texts:
+        yield from ("", f"## {title}", "", *(f"- {text}" for text in texts))
 
 
 def _tool(number: int, tool: ToolRow, now: datetime) -> Iterator[str]:
@@ -88,6 +98,7 @@ def _tool(number: int, tool: ToolRow, now: datetime) -> Iterator[str]:
     told = words.why_now(tool, now)
     if told:
         yield f"- {markdown_text(told)}"
+    yield from (f"- {text}" for text in decision_words.decided(tool, now, markdown_code))
     if tool.advice is not None:
         yield f"- {markdown_text(words.cause(tool))}"
         link = tool.advice.link
@@ -100,7 +111,9 @@ def _table(tools: list[ToolRow] | tuple[ToolRow, ...], now: datetime) -> Iterato
     yield "|---|---|--:|---|"
     for tool in tools:
         last = f"{moment(tool.last_seen, now)} {zone(tool.last_seen)}"
-        before = words.why_now(tool, now)
+        before = " ".join(
+            [words.why_now(tool, now) or "", *decision_words.decided(tool, now, markdown_code)]
+        ).strip()
         verdict = words.VERDICTS[tool.verdict] + (f". {before}" if before else "")
         yield f"| {markdown_code(tool.title)} | {verdict} | {tool.requests:,} | {last} |"
 

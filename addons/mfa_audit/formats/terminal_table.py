@@ -17,7 +17,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mfa_audit.formats import cause_words, words
+from mfa_audit.formats import cause_words, decision_words, words
 from mfa_audit.judging.reasons import Verdict
 from mfa_audit.judging.verdicts import Answer
 from mfa_audit.printable import count, line, moment
@@ -44,15 +44,29 @@ def render(report: Report, *, width: int = 80, colour: bool = False) -> str:
     """
     page = _Page(max(width, _NARROWEST), colour)
     _write_head(page, report)
-    if report.tools:
+    _write_list(page, decision_words.CHANGED, decision_words.changed(report))
+    if report.whole.tools:
         _write_tools(page, report)
     else:
         _write_help(page, report)
     _write_quiet(page, report)
     _write_microsoft(page, report)
     _write_signed_in(page, report)
+    _write_list(
+        page,
+        decision_words.RETIRED,
+        [decision_words.retired(row, report.generated_at) for row in report.retired],
+    )
+    _write_list(page, decision_words.DECISIONS, decision_words.followed(report))
     _write_tail(page, report)
     return page.text()
+
+
+def _write_list(page: _Page, title: str, texts: Sequence[str]) -> None:
+    if texts:
+        page.write(Text(title, style="bold"))
+        for text in texts:
+            page.write(Text(text), 1)
 
 
 class _Page:
@@ -139,6 +153,8 @@ def _write_tool(page: _Page, report: Report, number: int, tool: ToolRow) -> None
     page.write_grid(hanging)
     if tool.why is not None and tool.why.kind != "failing":  # of a tool that just fails, all is said
         page.write(Text(words.why_now(tool, now) or ""), 3)
+    if decided := decision_words.decided(tool, now):
+        page.write(Text(" ".join(decided)), 3)
     if tool.advice is None:
         page.write(Text(words.why(tool.reasons)), 3)
         return
@@ -164,9 +180,10 @@ def _write_in_short(page: _Page, report: Report, tools: Sequence[ToolRow]) -> No
         last = f"last {moment(tool.last_seen, report.generated_at)}"
         grid.add_row(Text(), Text(line(tool.title, 120)), Text(count(tool.requests, "call")), Text(last))
         page.write_grid(grid)
-        told = words.why_now(tool, report.generated_at)
-        if told:
-            page.write(Text(told, style="dim"), 5)
+        now = report.generated_at
+        told = [words.why_now(tool, now) or "", *decision_words.decided(tool, now)]
+        if any(told):
+            page.write(Text(" ".join(told).strip(), style="dim"), 5)
 
 
 def _write_help(page: _Page, report: Report) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from mfa_audit.formats.cause_words import proven
+from mfa_audit.formats.decision_words import accepted, filtered, missing
 from mfa_audit.judging.reasons import REASONS, Verdict
 from mfa_audit.judging.verdicts import Answer
 from mfa_audit.printable import count, day, days, duration, line, moment, share
@@ -127,6 +128,7 @@ def is_blocked(tool: ToolRow) -> bool:
 
 def answer(report: Report) -> str:
     """The answer with the counts in one or two sentences, without the answer's own word."""
+    report = report.whole  # filters choose what is listed, never what is answered
     failing = with_verdict(report, Verdict.NON_COMPLIANT)
     elsewhere = "" if failing else _failing_elsewhere(report)
     if elsewhere or not report.tools:
@@ -331,6 +333,7 @@ def not_seen(report: Report, most: int | None = None, show: Show = name) -> list
 
 def because(report: Report) -> list[str]:
     """Why the answer is what it is, a sentence a reason, the weightiest first."""
+    report = report.whole
     told = []
     failing = with_verdict(report, Verdict.NON_COMPLIANT)
     total = count(len(report.tools), "tool")
@@ -338,6 +341,8 @@ def because(report: Report) -> list[str]:
         told.append(
             f"{len(failing):,} of {total} {'calls' if len(failing) == 1 else 'call'} Partner Center without MFA."
         )
+    if accepted(report):
+        told.append(accepted(report))
     there = [one.name for one in report.microsoft.applications if one.failing] if report.microsoft else []
     if there:
         told.append(
@@ -365,6 +370,8 @@ def because(report: Report) -> list[str]:
         told.append(
             f"{count(len(report.quiet), 'tool')} {verb} without MFA when last seen, before this period: {names}."
         )
+    if report.decisions is not None:
+        told += [missing(one, report.generated_at) for one in report.decisions.missing]
     unread = sum(row.count for row in report.not_audited)
     if unread:
         told.append(f"{count(unread, 'connection')} to Partner Center could not be read.")
@@ -397,7 +404,8 @@ NOTES: Final = {
 
 def notes(report: Report) -> list[str]:
     """The report's further sentences; an id that this version does not know, as it is."""
-    return [sentence(NOTES.get(note, note)) for note in report.notes]
+    told = [sentence(NOTES.get(note, note)) for note in report.notes]
+    return [filtered(report), *told] if report.unfiltered is not None else told
 
 
 def sanitised(report: Report) -> str:
@@ -425,7 +433,7 @@ def who(tool: ToolRow, most: int = 1, show: Show = name) -> str:
 
 def tested(report: Report) -> str | None:
     """How many refusals mfa-audit itself caused by asking the server to check; None where there were none."""
-    refused = sum(tool.counts.blocked_by_test for tool in report.tools)
+    refused = sum(tool.counts.blocked_by_test for tool in report.whole.tools)
     if not refused:
         return None
     verb = "was" if refused == 1 else "were"
