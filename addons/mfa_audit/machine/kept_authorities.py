@@ -25,6 +25,7 @@ from mfa_audit.machine.rights import strangers_of
 # chore and the harm of a stolen key.
 KEPT_DAYS: Final = 90
 RENEW_DAYS: Final = 14
+_DRAFT: Final = ".new-"
 
 
 def ensure(hosts: Sequence[str] = (), trusted: Container[str] = ()) -> Authority:
@@ -108,7 +109,7 @@ def keep(
 
     `prepare` is given the empty folder in which it is made, before there is a key, and `finish` the authority's own.
     """
-    draft = folder / f".new-{secrets.token_hex(4)}"
+    draft = folder / f"{_DRAFT}{secrets.token_hex(4)}"
     with writing(folder):
         try:
             make_private(draft)
@@ -167,7 +168,9 @@ def _is_for_us(authority: Authority) -> bool:
 
 
 def _clear(folder: Path, trusted: Container[str]) -> None:
-    """Delete the authorities that have ended and are trusted by no store."""
+    """Delete the authorities that have ended and are trusted by no store, and what a killed process was making."""
+    for draft in folder.glob(f"{_DRAFT}*"):
+        shutil.rmtree(draft, ignore_errors=True)  # nobody makes one now: the folder is locked
     for one in _kept_in(folder):
         if one.expires < datetime.now(UTC) and one.fingerprint not in trusted:
             shutil.rmtree(one.confdir, ignore_errors=True)
