@@ -24,7 +24,8 @@ from mfa_audit.judging.evidence import (
 from mfa_audit.judging.naming import is_specific, is_unattended, stable_program
 from mfa_audit.judging.reasons import Verdict, badness
 from mfa_audit.judging.tokens import User
-from mfa_audit.reports.model import CredentialRow, ToolRow, UserRow
+from mfa_audit.reports.day_parts import is_mixed, split_days
+from mfa_audit.reports.model import CredentialRow, DayParts, ToolRow, UserRow
 from mfa_audit.reports.settings import Settings
 from mfa_audit.store.ledger import Ledger, Party, Use
 
@@ -70,6 +71,7 @@ class Group:
     uses: list[Use] = field(default_factory=list)
     operations: Counter[str] = field(default_factory=Counter)
     days: Counter[str] = field(default_factory=Counter)
+    day_parts: tuple[DayParts, ...] = ()
 
     @property
     def listed(self) -> list[Use]:
@@ -123,6 +125,8 @@ class Grouping:
                 continue
             day = datetime.fromtimestamp(float(count.label), UTC).astimezone().date().isoformat()
             self.group(count.party).days[day] += count.calls
+        for group in self.groups.values():
+            group.day_parts = split_days(group, ledger)
 
 
 def parties_with_times(settings: Settings) -> Callable[[Sequence[Use]], set[Party]]:
@@ -134,7 +138,7 @@ def parties_with_times(settings: Settings) -> Callable[[Sequence[Use]], set[Part
         return {
             party
             for group in grouping.groups.values()
-            if depends_on_times(use.stretch for use in group.uses)
+            if depends_on_times(use.stretch for use in group.uses) or is_mixed(group.listed)
             for party in group.parties
         }
 
@@ -153,7 +157,8 @@ def judge_row(
 ) -> Standing:
     """The standing of the row at the moment `now`; with `strict` no call without MFA in the period is forgiven."""
     evidence: dict[Credential, list[Stretch]] = {}
-    timed = [party for party in group.parties if party in ledger.times]
+    depends = depends_on_times(use.stretch for use in group.uses)
+    timed = [party for party in group.parties if party in ledger.times] if depends else []
     for party in timed:
         for user, stretch in ledger.times[party]:
             evidence.setdefault(credential_of(party, user), []).append(stretch)
@@ -236,6 +241,7 @@ def make_row(
         amr=_texts(_amr(use.claims) for use in uses if use.claims),
         operations=tuple(group.operations.most_common()),
         days=tuple(sorted(group.days.items())),
+        day_parts=group.day_parts,
         first_seen=moment_of(min(use.stretch.first for use in uses)),
         last_seen=moment_of(max(use.stretch.last for use in uses)),
         advice=advise(standing.verdict, standing.reasons, telling or claims),

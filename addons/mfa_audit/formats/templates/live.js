@@ -66,6 +66,7 @@
     if (focus && focus !== document.activeElement && focus.isConnected) focus.focus({ preventScroll: true });
     if (anchor && anchor.isConnected) scrollBy(0, anchor.getBoundingClientRect().top - before);
     document.title = main.querySelector("h1").textContent;
+    document.dispatchEvent(new Event("renewed")); // the table is filtered and sorted anew
   }
 
   async function poll() {
