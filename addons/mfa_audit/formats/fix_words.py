@@ -28,6 +28,8 @@ LEFT_OUT: Final[Mapping[Group, str]] = {
     Group.CANNOT_TELL: "unclear",
     Group.NOTHING: "fine",
 }
+# What a link to a fix is called where its address is not shown.
+GUIDE: Final = "How, by Microsoft"
 ALL: Final = "mfa-audit report --all"
 
 
