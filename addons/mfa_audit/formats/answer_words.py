@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from mfa_audit.formats import microsoft_words
+from mfa_audit.formats.decision_words import accepted, filtered, missing
 from mfa_audit.formats.words import ANSWERS, listed, sentence, with_verdict
 from mfa_audit.judging.reasons import Verdict
 from mfa_audit.judging.verdicts import Answer
@@ -15,6 +16,7 @@ from mfa_audit.reports.model import Report
 
 def answer(report: Report) -> str:
     """The answer with the counts in one or two sentences, without the answer's own word."""
+    report = report.whole  # filters choose what is listed, never what is answered
     failing_there = microsoft_words.failing(report)
     if failing_there and not with_verdict(report, Verdict.NON_COMPLIANT):
         verb = "calls" if failing_there == 1 else "call"
@@ -65,6 +67,7 @@ def headline(report: Report) -> str:
 
 def because(report: Report) -> list[str]:
     """Why the answer is what it is, a sentence a reason, the weightiest first."""
+    report = report.whole
     told = []
     failing = with_verdict(report, Verdict.NON_COMPLIANT)
     total = count(len(report.tools), "tool")
@@ -72,6 +75,8 @@ def because(report: Report) -> list[str]:
         told.append(
             f"{len(failing):,} of {total} {'calls' if len(failing) == 1 else 'call'} Partner Center without MFA."
         )
+    if accepted(report):
+        told.append(accepted(report))
     there = [one.name for one in microsoft_words.unseen(report) if one.failing]
     if there:
         told.append(
@@ -99,6 +104,8 @@ def because(report: Report) -> list[str]:
         told.append(
             f"{count(len(report.quiet), 'tool')} {verb} without MFA when last seen, before this period: {names}."
         )
+    if report.decisions is not None:
+        told += [missing(one, report.generated_at) for one in report.decisions.missing]
     unread = sum(row.count for row in report.not_audited)
     if unread:
         told.append(f"{count(unread, 'connection')} to Partner Center could not be read.")
@@ -131,12 +138,13 @@ NOTES: Final = {
 
 def notes(report: Report) -> list[str]:
     """The report's further sentences; an id that this version does not know, as it is."""
-    return [sentence(NOTES.get(note, note)) for note in report.notes]
+    told = [sentence(NOTES.get(note, note)) for note in report.notes]
+    return [filtered(report), *told] if report.unfiltered is not None else told
 
 
 def tested(report: Report) -> str | None:
     """How many refusals mfa-audit itself caused by asking the server to check; None where there were none."""
-    refused = sum(tool.counts.blocked_by_test for tool in report.tools)
+    refused = sum(tool.counts.blocked_by_test for tool in report.whole.tools)
     if not refused:
         return None
     verb = "was" if refused == 1 else "were"

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from io import StringIO
 from typing import Final
 
-from mfa_audit.formats import fix_words, words
+from mfa_audit.formats import decision_words, fix_words, words
 from mfa_audit.judging.reasons import Verdict
 from mfa_audit.printable import csv_cell
 from mfa_audit.reports.fixes import group_of
@@ -35,7 +35,8 @@ COLUMNS: Final = (
         "started_by",
         "capture",
     ),
-    *("title", "side_by_side", "why", "todo"),
+    *("title", "side_by_side", "why", "todo", "key", "owner", "ticket", "due", "accepted_until", "decided"),
+    *("decisions_sha256", "decisions_rows"),
 )
 
 
@@ -44,11 +45,13 @@ def render(report: Report) -> str:
     file = StringIO(newline="")
     writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
     writer.writerow(COLUMNS)
-    for tools, in_period in ((report.tools, "yes"), (report.quiet, "no")):
+    decisions = report.decisions
+    followed = (decisions.sha256 or "", str(decisions.rows)) if decisions else ("", "")
+    for tools, in_period in ((report.tools, "yes"), (report.quiet, "no"), (report.retired, "retired")):
         for tool in tools:
             without = () if tool.no_user is None else (tool.no_user,)
             for user in (*tool.users, *without) or (None,):
-                cells = (*_cells(tool, user), in_period, *_origin(tool, report.generated_at))
+                cells = (*_cells(tool, user), in_period, *_origin(tool, report.generated_at), *followed)
                 writer.writerow(csv_cell(cell) for cell in cells)
     return BYTE_ORDER_MARK + file.getvalue()
 
@@ -88,6 +91,13 @@ def _origin(tool: ToolRow, now: datetime) -> Iterator[str]:
     yield "yes" if tool.side_by_side else ""
     yield words.why_now(tool, now) or ""
     yield fix_words.GROUPS[group_of(tool)]
+    yield tool.key
+    decided = tool.decided
+    yield (decided and decided.owner) or ""
+    yield (decided and decided.ticket) or ""
+    yield decided.due.isoformat() if decided and decided.due else ""
+    yield decided.accepted_until.isoformat() if decided and decided.accepted_until else ""
+    yield " ".join(decision_words.decided(tool, now))
 
 
 def _time(when: datetime) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from mfa_audit.formats import words
+from mfa_audit.formats import decision_words, words
 from mfa_audit.formats.words import Show, listed, name, sentence
 from mfa_audit.judging.reasons import Advice
 from mfa_audit.printable import count
@@ -85,6 +85,7 @@ def details(row: ToolRow, now: datetime, show: Show = name) -> Iterator[str]:
     told = words.why_now(row, now)
     if told:
         yield told
+    yield from decision_words.decided(row, now, show)
     if row.causes:
         yield words.cause(row)
     where = words.where(row, show)

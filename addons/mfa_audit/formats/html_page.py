@@ -24,6 +24,7 @@ from mfa_audit import __version__
 from mfa_audit.formats import (
     answer_words,
     cause_words,
+    decision_words,
     fix_words,
     help_words,
     microsoft_words,
@@ -36,7 +37,16 @@ from mfa_audit.printable import count, date_name, duration, line, moment, utc, z
 from mfa_audit.reports.fixes import Group, by_group, is_blocked, remedies
 from mfa_audit.reports.model import DayParts, Report, ToolRow, UserRow
 
-_WORDS: Final = (answer_words, cause_words, fix_words, help_words, microsoft_words, recording_words, words)
+_WORDS: Final = (
+    answer_words,
+    cause_words,
+    decision_words,
+    fix_words,
+    help_words,
+    microsoft_words,
+    recording_words,
+    words,
+)
 # From so many failing tools on, what to do is told once for all of them.
 _CARDS_FROM: Final = 3
 # A User-Agent longer than this tells nobody anything more.
@@ -121,7 +131,8 @@ def _harmless(value: Any) -> Any:
 def _names(report: Report) -> dict[str, Any]:
     """What the templates know."""
     now = report.generated_at
-    ids = _ids((*report.tools, *report.quiet))
+    every = (*report.tools, *report.quiet, *report.retired)
+    ids = _ids(every)
     groups = by_group(report.tools)
     failing = groups[Group.FIX_FIRST]
     found = remedies(failing) if len(failing) >= _CARDS_FROM else ()
@@ -131,7 +142,7 @@ def _names(report: Report) -> dict[str, Any]:
         "groups": list(groups.items()),
         "cards": found,
         "fix_of": lambda tool: fixes.get(id(tool)),
-        "name_of": words.row_names((*report.tools, *report.quiet)),
+        "name_of": words.row_names(every),
         "tenants_of": _by_tenant,
         "answer_class": {Answer.YES: "good", Answer.NO: "bad", Answer.UNCLEAR: "unsure"}[report.answer],
         "verdict_class": {

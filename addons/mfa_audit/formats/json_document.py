@@ -10,6 +10,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from mfa_audit.formats import decisions_data
 from mfa_audit.formats.answer_words import because, notes
 from mfa_audit.formats.words import PROVES_NOT, title_of, why_now
 from mfa_audit.judging.causes import Cause
@@ -79,6 +80,8 @@ def to_data(report: Report) -> dict[str, Any]:
         "notes": notes(report),
         "microsoft": None if report.microsoft is None else _microsoft(report.microsoft),
         "signed_in": [_signed_in(row) for row in report.signed_in],
+        **decisions_data.of_report(report),
+        "retired": [_tool(row, report.generated_at) for row in report.retired],
         "fixes": [_remedy(one) for one in remedies(by_group(report.tools)[Group.FIX_FIRST])],
         "limits": list(PROVES_NOT),
         "reason_titles": {reason: title_of(reason) for reason in sorted(_reasons(report))},
@@ -114,7 +117,7 @@ def _tool(row: ToolRow, now: datetime) -> dict[str, Any]:
         "expired": row.counts.expired,
         "amr": list(row.amr),
         "operations": [{"operation": name, "requests": requests} for name, requests in row.operations],
-        "days": [{"date": date, "requests": requests} for date, requests in row.days],
+        "days": _days(row),
         "by_user": [_user(user) for user in row.users],
         "advice_link": None if row.advice is None else row.advice.link,
         "causes": [_cause(one) for one in row.causes],
@@ -135,8 +138,17 @@ def _tool(row: ToolRow, now: datetime) -> dict[str, Any]:
         "account": row.account,
         "started_by": row.started_by,
         "program": row.program,
+        "key": row.key,
+        "decided": decisions_data.of_row(row, now),
         "group": str(group_of(row)),
     }
+
+
+def _days(row: ToolRow) -> list[dict[str, Any]]:
+    days: list[dict[str, Any]] = [{"date": date, "requests": requests} for date, requests in row.days]
+    for day, parts in zip(days, row.day_parts, strict=False):
+        day.update(parts._asdict())
+    return days
 
 
 def _remedy(one: Remedy) -> dict[str, Any]:
@@ -265,7 +277,7 @@ def _microsoft(found: Microsoft) -> dict[str, Any]:
 
 def _reasons(report: Report) -> set[str]:
     found: set[str] = set()
-    for tool in (*report.tools, *report.quiet):
+    for tool in (*report.tools, *report.quiet, *report.retired):
         found.update(tool.reasons, *(user.reasons for user in tool.users))
     return found
 

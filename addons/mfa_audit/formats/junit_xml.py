@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from mfa_audit.formats import answer_words, microsoft_words, recording_words, words
+from mfa_audit.formats import answer_words, decision_words, microsoft_words, recording_words, words
 from mfa_audit.judging.reasons import Verdict
 from mfa_audit.printable import count, line, utc
 from mfa_audit.reports.fixes import is_blocked
@@ -48,6 +48,9 @@ def render(report: Report) -> str:
             answer_words.headline(report),
             recording_words.period(report),
             *recording_words.not_seen(report),
+            *decision_words.changed(report),
+            *decision_words.followed(report),
+            *answer_words.notes(report),
             words.UNSIGNED,
         ]
     )
@@ -105,11 +108,16 @@ def _identity(tool: ToolRow) -> str:
 def _case(report: Report, tool: ToolRow, name: str) -> ET.Element:
     case = _element(name)
     properties = ET.SubElement(case, "properties")
+    decided = tool.decided
     told = {
         "tool": tool.title,
+        "key": tool.key,
         "machine": tool.machine,
         "account": tool.account,
         "started_by": tool.started_by,
+        "owner": decided and decided.owner,
+        "ticket": decided and decided.ticket,
+        "due": decided and decided.due and decided.due.isoformat(),
     }
     for key, value in told.items():
         if value:
@@ -123,19 +131,22 @@ def _case(report: Report, tool: ToolRow, name: str) -> ET.Element:
             lines += [words.cause(tool), words.fix(tool), line(tool.advice.link, 300)]
         reason = line(tool.reasons[0], 60) if tool.reasons else str(tool.verdict)
         ET.SubElement(case, kind, {"type": reason, "message": message}).text = "\n".join(lines)
-    before = words.why_now(tool, report.generated_at)
-    if before:
-        ET.SubElement(case, "system-out").text = before
+    now = report.generated_at
+    further = [*filter(None, [words.why_now(tool, now)]), *decision_words.decided(tool, now)]
+    if further:
+        ET.SubElement(case, "system-out").text = "\n".join(further)
     return case
 
 
 def _blind_spots(report: Report) -> list[str]:
     """What makes an answer unclear that is no tool's fault, a sentence each; empty where there is nothing."""
-    found = [] if report.tools else [answer_words.headline(report)]
+    found = [] if report.whole.tools else [answer_words.headline(report)]
     found += (
         f"{recording_words.unreadable(row)} {recording_words.repair(row)}".rstrip()
         for row in report.not_audited
     )
+    if report.decisions is not None:
+        found += (decision_words.missing(one, report.generated_at) for one in report.decisions.missing)
     if report.recording.lost:
         found.append(f"{count(report.recording.lost, 'call')} lost before being stored.")
     if report.totals.sanitised:

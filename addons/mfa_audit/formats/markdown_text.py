@@ -14,6 +14,7 @@ from typing import Final
 from mfa_audit.formats import (
     answer_words,
     cause_words,
+    decision_words,
     fix_words,
     help_words,
     microsoft_words,
@@ -40,6 +41,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield "**Not seen:**"
     yield ""
     yield from (f"- {text}" for text in recording_words.not_seen(report, show=markdown_code))
+    yield from _section(decision_words.CHANGED, decision_words.changed(report, markdown_code))
     groups, number = by_group(report.tools), 1
     for group, rows in groups.items():
         if rows and group in (Group.FIX_FIRST, Group.CANNOT_TELL):
@@ -53,14 +55,16 @@ def _lines(report: Report) -> Iterator[str]:
     if report.quiet:
         yield from ("", f"## {words.QUIET}", "", *_table(report.quiet, report.generated_at))
     now = report.generated_at
+    retired = [decision_words.retired(row, now, markdown_code) for row in report.retired]
+    yield from _section(decision_words.RETIRED, retired)
     elsewhere = [
         *(microsoft_words.application(one, now, markdown_code) for one in microsoft_words.unseen(report)),
         *(cause_words.signed_in(one, now, markdown_code) for one in report.signed_in),
         *microsoft_words.further(report, markdown_code),
     ]
-    if elsewhere:
-        yield from ("", f"## {microsoft_words.title(report)}", "", *(f"- {text}" for text in elsewhere))
-    if not report.tools:
+    yield from _section(microsoft_words.title(report), elsewhere)
+    yield from _section(decision_words.DECISIONS, decision_words.followed(report, markdown_code))
+    if not report.whole.tools:
         yield from _help(report)
     if report.recording.gaps:
         yield from ("", f"## {words.GAP}", "")
@@ -72,6 +76,11 @@ def _lines(report: Report) -> Iterator[str]:
     yield from (f"- {text}" for text in words.PROVES_NOT)
     notes = [answer_words.tested(report), *answer_words.notes(report)]
     yield from (f"- {markdown_text(note)}" for note in notes if note)
+
+
+def _section(title: str, texts: Sequence[str]) -> Iterator[str]:
+    if texts:
+        yield from ("", f"## {title}", "", *(f"- {text}" for text in texts))
 
 
 def _remedy(one: Remedy, now: datetime) -> Iterator[str]:
@@ -90,9 +99,10 @@ def _table(tools: Sequence[ToolRow], now: datetime) -> Iterator[str]:
     yield "|---|---|---|---|---|--:|---|"
     for tool in tools:
         last = f"{moment(tool.last_seen, now)} {zone(tool.last_seen)}"
-        before = words.why_now(tool, now)
+        before = (words.why_now(tool, now) or "") if words.is_news(tool) else ""
+        before = " ".join(filter(None, [before, *decision_words.decided(tool, now, markdown_code)]))
         state = f"**{words.BLOCKED}**" if is_blocked(tool) else words.VERDICTS[tool.verdict]
-        state += f". {before}" if before and words.is_news(tool) else ""
+        state += f". {before}" if before else ""
         cells = (tool.machine, tool.account or "")
         shown = (markdown_code(cell) if cell else "" for cell in cells)
         users = words.who(tool, 3, markdown_code) if tool.users else ""

@@ -80,8 +80,9 @@ def unseen(report: Report) -> list[MicrosoftApplication]:
     MFA that nobody recorded, and no row of that application fails.
     """
     found = report.microsoft.applications if report.microsoft else ()
-    rows = {row.app_id for row in report.tools}
-    bad = {row.app_id for row in report.tools if row.verdict is Verdict.NON_COMPLIANT}
+    every = report.whole.tools
+    rows = {row.app_id for row in every}
+    bad = {row.app_id for row in every if row.verdict is Verdict.NON_COMPLIANT}
     return [
         one
         for one in found

@@ -23,6 +23,7 @@ from rich.text import Text
 from mfa_audit.formats import (
     answer_words,
     cause_words,
+    decision_words,
     fix_words,
     help_words,
     microsoft_words,
@@ -177,8 +178,11 @@ def _head(page: _Page, report: Report, *, short: bool = False) -> list[str]:
 def _blocks(page: _Page, report: Report, *, verbose: bool) -> Iterator[_Block]:
     groups = by_group(report.tools)
     fixes = 0
-    columns = Columns([*report.tools, *report.quiet], page.width, report.generated_at)
-    if not report.tools:
+    columns = Columns([*report.tools, *report.quiet, *report.retired], page.width, report.generated_at)
+    changed = decision_words.changed(report)
+    if changed:
+        yield _list(page, decision_words.CHANGED, changed, "changed")
+    if not report.whole.tools:
         yield _help(page, report)
     for group in Group:
         rows = groups[group]
@@ -197,9 +201,20 @@ def _blocks(page: _Page, report: Report, *, verbose: bool) -> Iterator[_Block]:
     if report.quiet:
         entries = [_row(page, report, row, columns, verbose=verbose) for row in report.quiet]
         yield _Block(page.paragraphs([words.QUIET], style="bold"), entries, "quiet")
+    if report.retired:
+        entries = [_row(page, report, row, columns, verbose=verbose) for row in report.retired]
+        yield _Block(page.paragraphs([decision_words.RETIRED], style="bold"), entries, "retired")
     elsewhere = _elsewhere(page, report, verbose=verbose)
     if elsewhere is not None:
         yield elsewhere
+    followed = decision_words.followed(report)
+    if followed:
+        yield _list(page, decision_words.DECISIONS, followed, "about decisions")
+
+
+def _list(page: _Page, title: str, texts: Sequence[str], left_out: str) -> _Block:
+    entries = [page.paragraphs([text], 2) for text in texts]
+    return _Block(page.paragraphs([title], style="bold"), entries, left_out)
 
 
 def _with_remedies(
@@ -254,12 +269,12 @@ def _row(
     page: _Page, report: Report, row: ToolRow, columns: Columns, fix: int | None = None, *, verbose: bool
 ) -> list[str]:
     found = page.single(columns.line(row, "" if fix is None else str(fix)))
-    told = words.why_now(row, report.generated_at)
+    now = report.generated_at
+    told = [words.why_now(row, now) or ""] if words.is_news(row) else []
+    told += decision_words.decided(row, now)
     if verbose:
         return [*found, *page.paragraphs(fix_words.details(row, report.generated_at), 5, "dim")]
-    if told and words.is_news(row):
-        return [*found, *page.paragraphs([told], 5, "dim")]
-    return found
+    return [*found, *page.paragraphs([" ".join(told)], 5, "dim")] if told else found
 
 
 def _readable(page: _Page, report: Report) -> _Block:
@@ -267,7 +282,12 @@ def _readable(page: _Page, report: Report) -> _Block:
     entries = []
     for row in report.not_audited:
         told = [*page.hanging(Text(""), Text(recording_words.unreadable(row)), 2)]
-        entries.append([*told, *page.paragraphs(filter(None, [recording_words.repair(row)]), 5)])
+        sentence, colon, command = recording_words.repair(row).rpartition(": ")
+        if colon:  # a line to copy is never broken
+            told += page.paragraphs([f"{sentence}:"], 5) + page.single(Text(" " * 7 + command.rstrip(".")))
+        elif command:
+            told += page.paragraphs([command], 5)
+        entries.append(told)
     return _Block(page.paragraphs([words.READABLE], style="bold"), entries, "unreadable")
 
 

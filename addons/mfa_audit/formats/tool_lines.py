@@ -23,9 +23,9 @@ _COLOURS: Final = {
 }
 _NUMBER: Final = 3  # the width of a fix's number
 _LONGEST: Final = 48
-# How narrow a column may become, and how much sooner than others an account is cut than a program's name.
+# How narrow a column may become, and how many columns sooner than others it is cut.
 _LEAST: Final = {"tool": 14, "account": 10, "user": 8, "machine": 4}
-_SOONER: Final = {"account": 6}
+_SOONER: Final = {"account": 6, "user": 10}
 # From here on there is room for one more column.
 _WIDE: Final = 110
 
@@ -43,7 +43,7 @@ class Columns:
         self._now = now
         self._names = words.row_names(rows)
         self._keys = ["tool", "machine", "account"]
-        if width >= _WIDE:
+        if width >= _WIDE or not any(self._cell(row, "account") for row in rows):
             self._keys.append("user")
         titles = {"tool": "Tool", "machine": "Machine", "account": "Account", "user": "Signs in as"}
         self._titles = titles
@@ -54,11 +54,9 @@ class Columns:
         self._keys = [key for key in self._keys if key == "tool" or any(self._cell(row, key) for row in rows)]
         self._calls = max([5, *(len(f"{row.requests:,}") for row in rows)])
         self._last = max([9, *(len(moment(row.last_seen, now)) for row in rows)])
-        state = len(words.BLOCKED) if any(map(is_blocked, rows)) else 0
+        state = max([5, *(len(words.state(row)) for row in rows)])
         for self._gap in (2, 1):
-            fixed = (
-                _NUMBER + self._calls + self._last + state + self._gap * (len(self._keys) + 2 + (state > 0))
-            )
+            fixed = _NUMBER + self._calls + self._last + state + self._gap * (len(self._keys) + 3)
             room = width - fixed
             if sum(wanted[key] for key in self._keys) <= room:
                 break
@@ -68,7 +66,7 @@ class Columns:
         """The columns' titles."""
         gap = " " * self._gap
         cells = [self._titles[key].ljust(self._widths[key])[: self._widths[key]] for key in self._keys]
-        text = gap.join((fix, *cells, "Calls".rjust(self._calls), "Last seen"))
+        text = gap.join((fix, *cells, "Calls".rjust(self._calls), "Last seen".ljust(self._last), "State"))
         return text[: self._width]
 
     def line(self, row: ToolRow, fix: str = "") -> Text:
@@ -81,8 +79,8 @@ class Columns:
             found.append(gap).append_text(cell)
         found.append(gap + f"{row.requests:>{self._calls},}")
         found.append(gap + moment(row.last_seen, self._now).ljust(self._last))
-        if is_blocked(row):
-            found.append(gap).append(words.BLOCKED, style="bold white on red")
+        style = "bold white on red" if is_blocked(row) else colour_of(row)
+        found.append(gap).append(words.state(row), style=style)
         found.truncate(self._width)
         return found
 

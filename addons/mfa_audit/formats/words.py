@@ -28,6 +28,8 @@ ANSWERS: Final = {
     Answer.UNCLEAR: "CANNOT TELL YET",
 }
 NOT_AUDITED: Final = "Seen but unreadable"
+# Beside a tool that called just now.
+NOW: Final = ">"
 READABLE: Final = "Make readable"
 QUIET: Final = "Quiet in this period, but without MFA when last seen"
 GAP: Final = "Recorder was off"

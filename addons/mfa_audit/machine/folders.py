@@ -7,6 +7,7 @@ system keeps such things.
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import Final, Literal
@@ -80,6 +81,21 @@ def make_private(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.name == "posix":
         folder.chmod(0o700)
+
+
+def read_own(path: Path, most: int) -> bytes | None:
+    """The first `most` bytes of a file; None where somebody else could have written it. Raises OSError.
+
+    That is where it, or a link to it, belongs to neither this account nor root, or where its mode lets others write. On
+    Windows nothing is asked: there a file has the rights of its folder, which is the user's own (untested on Windows).
+    """
+    with path.open("rb") as file:
+        if os.name == "posix":
+            opened, link = os.fstat(file.fileno()), path.lstat()
+            owners = {opened.st_uid, link.st_uid}
+            if not owners <= {0, os.geteuid()} or opened.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                return None
+        return file.read(most)
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -71,6 +71,8 @@ class Group(StrEnum):
 
 def group_of(row: ToolRow) -> Group:
     """The group that a row belongs to."""
+    if row.verdict is not Verdict.COMPLIANT and row.decided is not None and row.decided.accepted:
+        return Group.ACCEPTED
     if row.verdict is Verdict.NON_COMPLIANT:
         return Group.FIX_FIRST
     if row.verdict is Verdict.UNDETERMINED:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,6 +24,7 @@ from mfa_audit.judging.evidence import (
     weigh,
 )
 from mfa_audit.judging.naming import is_specific, is_unattended, stable_program
+from mfa_audit.judging.people import People
 from mfa_audit.judging.reasons import Verdict, badness
 from mfa_audit.judging.tokens import User
 from mfa_audit.reports.day_parts import is_mixed, split_days
@@ -129,20 +132,30 @@ class Grouping:
             group.day_parts = split_days(group, ledger)
 
 
-def parties_with_times(settings: Settings) -> Callable[[Sequence[Use]], set[Party]]:
-    """What chooses the parties of which times are needed: those of the rows whose verdict depends on them."""
+Choose = Callable[[Group], bool]
 
-    def choose(uses: Sequence[Use]) -> set[Party]:
+
+def parties_of(settings: Settings, choose: Choose) -> Callable[[Sequence[Use]], set[Party]]:
+    """What chooses the parties of these rows."""
+
+    def parties(uses: Sequence[Use]) -> set[Party]:
         grouping = Grouping(settings)
         grouping.add_uses(uses)
-        return {
-            party
-            for group in grouping.groups.values()
-            if depends_on_times(use.stretch for use in group.uses) or is_mixed(group.listed)
-            for party in group.parties
-        }
+        return {party for group in grouping.groups.values() if choose(group) for party in group.parties}
 
-    return choose
+    return parties
+
+
+def needs_times(group: Group) -> bool:
+    """Whether the verdict on the row depends on times, or what its days were."""
+    return depends_on_times(use.stretch for use in group.uses) or is_mixed(group.listed)
+
+
+def key_of(identity: Identity, people: People) -> str:
+    """The row's key: short, of hex digits only; it gives no account away that `people` hides."""
+    account = None if identity.account is None else people.account(identity.account)
+    told = json.dumps(identity._replace(account=account), ensure_ascii=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:10]
 
 
 def credential_of(party: Party, user: User | None) -> Credential:
@@ -152,19 +165,26 @@ def credential_of(party: Party, user: User | None) -> Credential:
     return Credential(party.client.app_id, user.tenant, user.object_id or user.name)
 
 
-def judge_row(
-    group: Group, ledger: Ledger, watched: WatchedBy, now: float, since: float | None, *, strict: bool
-) -> Standing:
-    """The standing of the row at the moment `now`; with `strict` no call without MFA in the period is forgiven."""
+Evidence = Mapping[Credential, Sequence[Stretch]]
+
+
+def evidence_of(group: Group, ledger: Ledger) -> Evidence:
+    """All that the row's credentials did."""
     evidence: dict[Credential, list[Stretch]] = {}
-    depends = depends_on_times(use.stretch for use in group.uses)
-    timed = [party for party in group.parties if party in ledger.times] if depends else []
+    timed = [party for party in group.parties if party in ledger.times]
     for party in timed:
         for user, stretch in ledger.times[party]:
             evidence.setdefault(credential_of(party, user), []).append(stretch)
     if not timed:
         for use in group.uses:
             evidence.setdefault(credential_of(use.party, use.user), []).append(use.stretch)
+    return evidence
+
+
+def judge_row(
+    group: Group, evidence: Evidence, watched: WatchedBy, now: float, since: float | None, *, strict: bool
+) -> Standing:
+    """The standing of the row at the moment `now`; with `strict` no call without MFA in the period is forgiven."""
     if strict and since is not None:
         evidence = {
             credential: [one for one in stretches if one.last >= since]
@@ -191,14 +211,19 @@ def union(times: Iterable[Watched]) -> list[Watched]:
     return found
 
 
+def clients_of(uses: Iterable[Use]) -> list[Client]:
+    """The clients of these uses, the most used first."""
+    by_calls: Counter[Client] = Counter()
+    for use in uses:
+        by_calls[use.party.client] += use.stretch.counts.calls
+    return [client for client, _ in sorted(by_calls.items(), key=lambda one: (-one[1], str(one[0])))]
+
+
 def make_row(
     group: Group, standing: Standing, grouping: Grouping, label: Callable[[User], str], uses: Sequence[Use]
 ) -> ToolRow:
     """The row of a report for what the group did in these `uses`: those in the period, or before it if it is quiet."""
-    by_calls: Counter[Client] = Counter()
-    for use in uses:
-        by_calls[use.party.client] += use.stretch.counts.calls
-    clients = [client for client, _ in sorted(by_calls.items(), key=lambda one: (-one[1], str(one[0])))]
+    clients = clients_of(uses)
     tool = grouping.tool(clients[0])
     program = group.identity.program
     own = group.identity.account
@@ -245,6 +270,7 @@ def make_row(
         first_seen=moment_of(min(use.stretch.first for use in uses)),
         last_seen=moment_of(max(use.stretch.last for use in uses)),
         advice=advise(standing.verdict, standing.reasons, telling or claims),
+        key=key_of(group.identity, grouping.people),
     )
 
 

@@ -52,6 +52,14 @@ class PartyCount(NamedTuple):
     calls: int
 
 
+class WeekUse(NamedTuple):
+    """What tokens of one kind did for one party in one local week; weeks count from Monday, 29 December 1969."""
+
+    party: Party
+    week: int
+    stretch: Stretch
+
+
 @dataclass(frozen=True, slots=True)
 class UnreadConnections:
     """Connections of one program to an API host that could not be read. Times in seconds since 1970 (UTC).
@@ -179,6 +187,7 @@ class Ledger:
     microsoft: MicrosoftFacts = MicrosoftFacts()
     counted_twice: int = 0
     sign_ins: tuple[SignIns, ...] = ()
+    weeks: tuple[WeekUse, ...] = ()
 
 
 def is_running(session: SessionFacts, now: float) -> bool:
