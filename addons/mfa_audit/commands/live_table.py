@@ -24,7 +24,7 @@ from mfa_audit.reports.model import Report
 _PAUSE: Final = 1.0  # seconds between two looks
 _LEAST: Final = 6  # lines of the table at least, where the terminal has as many
 _JUST_NOW: Final = timedelta(seconds=10)
-_ANSWER: Final = 2  # lines at most
+_ANSWER: Final = 3  # lines at most
 WAITING: Final = "No call yet. `mfa-audit env` in another terminal sends its programs here."
 
 

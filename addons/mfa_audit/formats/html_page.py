@@ -80,13 +80,13 @@ def render_live(report: Report) -> Live:
     report = replace(report, generated_at=report.generated_at.replace(second=0, microsecond=0))
     script = "".join(_environment().get_template(name).render() for name in ("table.js", "live.js"))
     policy = f"{_policy()}; script-src '{_hash(script)}'; connect-src 'self'; frame-ancestors 'none'"
-    document = _environment().get_template("live.html").render(**_names(report))
+    document = _environment().get_template("live.html").render(**_names(report, folds=False))
     return Live(f"{document}\n", render_main(report), policy)
 
 
 def render_main(report: Report) -> str:
     """The `<main>` element alone, for a page that renews it: a tool's element keeps its id."""
-    return _environment().get_template("main.html").render(**_names(report))
+    return _environment().get_template("main.html").render(**_names(report, folds=False))
 
 
 def _policy() -> Markup:
@@ -128,8 +128,8 @@ def _harmless(value: Any) -> Any:
     return line(value, _LIMIT) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
-def _names(report: Report) -> dict[str, Any]:
-    """What the templates know."""
+def _names(report: Report, *, folds: bool = True) -> dict[str, Any]:
+    """What the templates know. `folds`: tools with nothing to do are folded away."""
     now = report.generated_at
     every = (*report.tools, *report.quiet, *report.retired)
     ids = _ids(every)
@@ -141,6 +141,7 @@ def _names(report: Report) -> dict[str, Any]:
         "report": report,
         "groups": list(groups.items()),
         "cards": found,
+        "folds": folds,
         "fix_of": lambda tool: fixes.get(id(tool)),
         "name_of": words.row_names(every),
         "tenants_of": _by_tenant,

@@ -28,6 +28,8 @@ _LEAST: Final = {"tool": 14, "account": 10, "user": 8, "machine": 4}
 _SOONER: Final = {"account": 6, "user": 10}
 # From here on there is room for one more column.
 _WIDE: Final = 110
+# Below that there is none for people.
+_NARROW: Final = 72
 
 
 def colour_of(row: ToolRow) -> str:
@@ -42,16 +44,13 @@ class Columns:
         self._width = width
         self._now = now
         self._names = words.row_names(rows)
-        self._keys = ["tool", "machine", "account"]
-        if width >= _WIDE or not any(self._cell(row, "account") for row in rows):
-            self._keys.append("user")
         titles = {"tool": "Tool", "machine": "Machine", "account": "Account", "user": "Signs in as"}
         self._titles = titles
+        self._keys = self._chosen(rows)
         wanted = {
             key: max([cell_len(titles[key]), *(cell_len(self._cell(row, key)) for row in rows)])
             for key in self._keys
         }
-        self._keys = [key for key in self._keys if key == "tool" or any(self._cell(row, key) for row in rows)]
         self._calls = max([5, *(len(f"{row.requests:,}") for row in rows)])
         self._last = max([9, *(len(moment(row.last_seen, now)) for row in rows)])
         state = max([5, *(len(words.state(row)) for row in rows)])
@@ -62,11 +61,26 @@ class Columns:
                 break
         self._widths = _shrink({key: wanted[key] for key in self._keys}, room)
 
+    def _chosen(self, rows: Sequence[ToolRow]) -> list[str]:
+        """The columns: machine and account where they differ, who signs in where there is room."""
+        found = ["tool"]
+        if len({row.machine for row in rows}) > 1:
+            found.append("machine")
+        if self._width < _NARROW:
+            return found
+        if len({self._cell(row, "account") for row in rows}) > 1:
+            found.append("account")
+        if self._width >= _WIDE or "account" not in found:
+            found.append("user")
+        return found
+
     def header(self, fix: str) -> str:
         """The columns' titles."""
         gap = " " * self._gap
         cells = [self._titles[key].ljust(self._widths[key])[: self._widths[key]] for key in self._keys]
-        text = gap.join((fix, *cells, "Calls".rjust(self._calls), "Last seen".ljust(self._last), "State"))
+        text = gap.join(
+            (fix.ljust(_NUMBER), *cells, "Calls".rjust(self._calls), "Last seen".ljust(self._last), "State")
+        )
         return text[: self._width]
 
     def line(self, row: ToolRow, fix: str = "") -> Text:
