@@ -63,10 +63,10 @@
       .find(element => element.getClientRects().length && element.getBoundingClientRect().top >= 0);
     const before = anchor && anchor.getBoundingClientRect().top;
     renew(main, fresh, new Map(named.map(node => [key(node), node])));
+    document.dispatchEvent(new Event("renewed")); // the table is filtered and sorted anew
     if (focus && focus !== document.activeElement && focus.isConnected) focus.focus({ preventScroll: true });
     if (anchor && anchor.isConnected) scrollBy(0, anchor.getBoundingClientRect().top - before);
     document.title = main.querySelector("h1").textContent;
-    document.dispatchEvent(new Event("renewed")); // the table is filtered and sorted anew
   }
 
   async function poll() {
