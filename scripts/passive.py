@@ -21,8 +21,9 @@ HERE: Final = Path(__file__).resolve().parent
 TESTS: Final = HERE.parent / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "passive")]
 
+from plain_tunnels import Tunnels  # noqa: E402
 from situations import HOST, SITUATIONS, Outcome, drive_all, find_clients, worse  # noqa: E402
-from told_server import ToldServer, Tunnels  # noqa: E402
+from told_server import ToldServer  # noqa: E402
 from told_ways import start_proxy  # noqa: E402
 
 from endpoints import Issuer  # noqa: E402

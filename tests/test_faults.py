@@ -113,7 +113,7 @@ def test_a_lock_holds_up_no_call(start: Starter, database: Path, with_mfa: str) 
         held = Load(port, authority, lambda _: with_mfa, connections=2, pause=0.02)
         time.sleep(seconds)
         held.stop()
-        assert len(held.answered) == sum(use.use.requests for use in read_ledger(database).uses)
+        assert len(held.answered) == sum(use.stretch.counts.calls for use in read_ledger(database).uses)
     done = running.stop()
     assert 0 == done.returncode
     assert [] == held.failed

@@ -59,6 +59,14 @@ def test_reads_a_call(tmp_path: Path) -> None:
     assert not remarks.notes
 
 
+@pytest.mark.parametrize("cache", ["memory", "disk"])
+def test_an_answer_from_the_cache_is_no_call(cache: str, tmp_path: Path) -> None:
+    """What Chromium answered out of its cache proves nothing of a token: it is left out, and said."""
+    (exchange,), remarks = read_bytes(tmp_path, har(entry(), entry(_fromCache=cache)))
+    assert REQUEST_ID == exchange.request_id
+    assert {"answered from the browser's cache, not by Partner Center": 1} == dict(remarks.skipped)
+
+
 def test_mitmproxys_hardump_reads_as_its_flows(tmp_path: Path) -> None:
     """The same flows give the same calls from mitmproxy's flow file and from its HAR."""
     flows = [

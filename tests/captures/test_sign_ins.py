@@ -22,7 +22,7 @@ import pytest
 from captures_of_microsoft import APP, GRAPH, PARTNER_CENTER
 from mfa_audit.captures import recognition
 from mfa_audit.captures.recognition import Format
-from mfa_audit.captures.sign_ins import SignIn
+from mfa_audit.captures.sign_in_columns import SignIn
 from processes import Audit
 
 NOW = 1_795_600_000.0  # 25 November 2026

@@ -63,17 +63,17 @@ def java_roots() -> set[bytes]:
     return set(java.read_store(JAVA_STORE.read_bytes(), java.PASSWORD)) if JAVA_STORE.exists() else set()
 
 
-def audit(command: str) -> int:
-    arguments = [sys.executable, "-m", "mfa_audit", command, "--store", "debian", "--ca", CA]
-    return subprocess.run(arguments, check=False).returncode
+def audit(*arguments: str) -> int:
+    return subprocess.run([sys.executable, "-m", "mfa_audit", *arguments], check=False).returncode
 
 
 (DER,) = roots.at(Path(CA))
 succeeds("update-ca-certificates")  # what was pending before is none of ours
 files_before, java_before = files(), java_roots()
 print("before:", believers())
-print("trust:", audit("trust"))
+print("trust:", audit("trust", "--store", "debian", "--ca", CA))
 print("trusted:", believers(), DER in java_roots())
 print("untrust:", audit("untrust"))
 print("after:", believers())
 print("same:", files_before == files(), java_before == java_roots(), list(LOCAL.glob("mfa-audit*")))
+print("journal:", any(Path(os.environ["MFA_AUDIT_HOME"]).rglob("trust.jsonl")))

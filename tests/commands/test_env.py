@@ -130,12 +130,33 @@ def test_bundles_go_with_the_proxy(tmp_path: Path) -> None:
     assert [] == [path for path in folder.rglob("*") if not path.is_dir()]
 
 
-def test_no_proxy_runs(tmp_path: Path) -> None:
-    """Without a running proxy nothing is printed for the shell, and the error says what to start."""
-    done = in_shell(tmp_path, "sh", "mfa-audit env")
+@pytest.mark.parametrize(
+    ("shell", "line"),
+    [
+        ("bash", "# nothing was changed"),
+        ("powershell", "# nothing was changed"),
+        ("cmd", "rem nothing was changed"),
+    ],
+)
+def test_no_proxy_runs(tmp_path: Path, shell: str, line: str) -> None:
+    """Without a running proxy the shell gets a line that does nothing, and the error says what to start.
 
-    assert (2, "") == (done.returncode, done.stdout)
+    No line at all would be an error of its own to PowerShell's Invoke-Expression, which ends a script.
+    """
+    done = in_shell(tmp_path, "sh", f"mfa-audit env --shell {shell}")
+
+    assert (2, [line]) == (done.returncode, done.stdout.splitlines())
     assert "mfa-audit proxy" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "script"),
+    [("bash", 'eval "$(mfa-audit env)"; env'), ("fish", "mfa-audit env | source; env")],
+)
+def test_the_line_without_a_proxy_is_harmless(tmp_path: Path, program: str, script: str) -> None:
+    """A shell that carries that line out goes on, and none of its variables is another."""
+    done = in_shell(tmp_path, program, script)
+    assert (0, False) == (done.returncode, "MFA_AUDIT_ENV" in done.stdout), done.stderr
 
 
 def test_nothing_to_undo(tmp_path: Path) -> None:

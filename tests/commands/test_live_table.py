@@ -51,7 +51,9 @@ def test_is_a_table() -> None:
     shown = [text.plain for text in live_table.lines(report, 60, 16)]
     assert shown[0].startswith("NO - 1 of 3 tools calls Partner Center without MFA.")
     tools = [row for row in shown if " PC17 " in row or " SRV02 " in row]
-    assert ["BLOCKED NOW", "With MFA", "App-only"] == [re.split(r"\d\d:\d\d +", row)[-1].strip() for row in tools]
+    assert ["BLOCKED NOW", "With MFA", "App-only"] == [
+        re.split(r"\d\d:\d\d +", row)[-1].strip() for row in tools
+    ]
     assert [False, True, False] == [row.startswith(" >") for row in tools]
     assert len({re.search(" PC17 | SRV02 ", row).start() for row in tools}) == 1  # type: ignore[union-attr]
 

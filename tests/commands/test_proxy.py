@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -133,3 +134,19 @@ def test_enforcing_counts_as_our_own_test(
     report = audit.run("report", "--db", database, "--format", "json").stdout
     assert '"blocked": 0' in report
     assert '"blocked_by_test": 1' in report
+
+
+def test_who_is_left_without_a_proxy_is_named(proxy: Running) -> None:
+    """Stopping says which programs still have the proxy in their variables, and how a terminal gets rid of it."""
+    url = f"http://127.0.0.1:{proxy.wait_for_port()}"
+    tool = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(60)"], env={**os.environ, "HTTPS_PROXY": url}
+    )
+    try:
+        said = proxy.stop().stderr
+    finally:
+        tool.kill()
+        tool.wait()
+
+    assert f"(process {tool.pid})" in said
+    assert "mfa-audit env --unset" in said

@@ -78,34 +78,46 @@ def test_a_command_that_hangs_is_ended_by_the_second_signal(audit: Audit, databa
         os.kill(child, 0)
 
 
-def test_the_private_folder_is_removed(
-    audit: Audit, upstream: list[str], database: Path, tmp_path: Path
+def files_below(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def test_nothing_is_left_of_a_run(
+    audit: Audit, upstream: list[str], database: Path, home: Path, tmp_path: Path
 ) -> None:
-    """The run's authority and trust bundles are private while it lasts, and gone at its end."""
+    """The trust bundles are private while the command runs, its authority's key is on no disk, and all of it goes."""
     code = (
-        "import json, os, stat; file = os.environ['SSL_CERT_FILE'];"
-        "print(json.dumps([file, stat.S_IMODE(os.stat(file).st_mode),"
-        " stat.S_IMODE(os.stat(os.path.dirname(file)).st_mode)]))"
+        "import json, os, pathlib, stat; file = os.environ['SSL_CERT_FILE'];"
+        "files = [p for p in pathlib.Path(os.environ['MFA_AUDIT_HOME']).rglob('*') if p.is_file()];"
+        "print(json.dumps([stat.S_IMODE(os.stat(file).st_mode), stat.S_IMODE(os.stat(os.path.dirname(file)).st_mode),"
+        " file in map(str, files), [str(p) for p in files if b'PRIVATE KEY' in p.read_bytes()]]))"
     )
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    done = audit.run(
-        "run",
-        "--db",
-        database,
-        *upstream,
-        "--",
-        sys.executable,
-        "-c",
-        code,
-        TMPDIR=str(temporary),
-        TEMP=str(temporary),
-    )
-    bundle, mode, folder_mode = json.loads(done.stdout)
-    assert Path(bundle).is_relative_to(temporary)
+    command = ["run", "--db", database, *upstream, "--", sys.executable, "-c", code]
+    done = audit.run(*command, TMPDIR=str(temporary), TEMP=str(temporary))
+    mode, folder_mode, ours, keys = json.loads(done.stdout)
+    assert (True, []) == (ours, keys)
     if os.name != "nt":
         assert (0o600, 0o700) == (mode, folder_mode)
     assert [] == list(temporary.iterdir())
+    assert [] == files_below(home)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_what_a_killed_run_left_goes_with_the_next_command(audit: Audit, database: Path, home: Path) -> None:
+    """After kill -9 any command clears away what lay in our folders, and nothing of a run that still goes on."""
+    code = "import os, sys, time; print(os.environ['SSL_CERT_FILE'], file=sys.stderr, flush=True); time.sleep(60)"
+    command = ["run", "--db", database, "--", sys.executable, "-c", code]
+    dead, alive = audit.start(*command), audit.start(*command)
+    files = [Path(running.wait_for(r"(/.*trusted\.pem)\n")[1]) for running in (dead, alive)]
+    dead.kill()
+    assert [True, True] == [file.exists() for file in files]
+    audit.run("check", stdin="no token")
+    assert [False, True] == [file.exists() for file in files]
+    alive.signal(signal.SIGTERM)
+    alive.end()
+    assert [] == files_below(home)
 
 
 def test_a_missing_program_is_one_sentence(audit: Audit, database: Path) -> None:

@@ -223,10 +223,11 @@ def test_junit_has_a_case_for_each_tool() -> None:
         (f"CIPP on PC17 [{APP}]", []),
         (f"renew-licenses.py on PC17 [{APP}]", []),
         (f"Inventory on PC17 [{APP}]", []),
+        (f"Quarterly export on PC17 [{APP}]", ["error"]),
         ("Calls were seen and could be read", ["error"]),
     ]
     root = fromstring(render("junit", samples.rich()).encode())
-    assert {"tests": "7", "failures": "2", "errors": "2"} == {
+    assert {"tests": "8", "failures": "2", "errors": "3"} == {
         key: root.get(key) for key in ("tests", "failures", "errors")
     }
 

@@ -190,6 +190,26 @@ def test_a_scheduled_job_is_confirmed_by_its_next_two_runs() -> None:
     assert Verdict.UNDETERMINED is standing(*days, *good(21), now=21.5).verdict
 
 
+def test_when_a_row_can_turn_is_said() -> None:
+    """The earliest moment at which the lines of the rule can hold, and not the longest wait."""
+    daily_job = [*bad(*range(1, 20)), *good(20)]
+    known = standing(*daily_job, now=20.5, starter_known=True, specific=True)
+    assert 21.5 * DAY == known.waiting_until
+    watched = standing(*daily_job, now=20.5, specific=True)
+    assert watched.waiting_until is not None
+    assert 30 * DAY < watched.waiting_until < 30.1 * DAY
+    assert 59 * DAY < (standing(*daily_job, now=20.5).waiting_until or 0) < 59.1 * DAY
+
+
+def test_another_account_does_not_answer_before_the_next_bad_call_is_due() -> None:
+    """A daily job that begins with another account the day after a weekly one failed is not its fix."""
+    weekly = {BOB: bad(1, 8, 15), EVE: good(16, 17, 18)}
+    facts = RowFacts(weekly, starter_known=True, specific=True)
+    assert Verdict.UNDETERMINED is weigh(facts, ALWAYS, 19 * DAY).verdict
+    later = RowFacts({**weekly, EVE: good(*range(16, 25))}, starter_known=True, specific=True)
+    assert Verdict.COMPLIANT is weigh(later, ALWAYS, 25 * DAY).verdict
+
+
 def test_who_skips_mfa_in_the_office_only_is_not_confirmed() -> None:
     """Bad on Mondays and good on the other days: in the first week that looks like a fix, and is none."""
     found = standing(*bad(1), *good(2, 3, 4), now=4.5, starter_known=True, specific=True)

@@ -13,17 +13,15 @@ import sys
 import threading
 from base64 import b64decode
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.serialization import pkcs12
 from mitmproxy.certs import CertStore
 
-from mfa_audit.errors import AuditError
+from endpoints import Issuer
 from mfa_audit.machine import authorities
 
 API = "api.partnercenter.microsoft.com"
@@ -123,13 +121,12 @@ def test_mitmproxy_uses_it(tmp_path: Path) -> None:
     assert authority.certificate == CertStore.from_store(tmp_path, "mitmproxy", 2048).default_ca._cert
 
 
-def test_public_files_hold_the_certificate_without_the_key(tmp_path: Path) -> None:
-    """The files that users install hold the certificate alone, in the formats their names promise."""
-    authority = authorities.create(tmp_path)
-    assert authority.pem() == (tmp_path / "mitmproxy-ca-cert.pem").read_bytes()
-    assert authority.pem() == (tmp_path / "mitmproxy-ca-cert.cer").read_bytes()
-    bundle = pkcs12.load_pkcs12((tmp_path / "mitmproxy-ca-cert.p12").read_bytes(), None)
-    assert (None, authority.certificate) == (bundle.key, bundle.additional_certs[0].certificate)
+def test_the_public_file_holds_no_key(tmp_path: Path) -> None:
+    """The file that clients are told to trust holds the certificate alone; without `keeps_key` it is the only one."""
+    authority = authorities.create(tmp_path, keeps_key=False)
+    assert {"mitmproxy-ca-cert.pem": authority.pem()} == {
+        path.name: path.read_bytes() for path in tmp_path.iterdir()
+    }
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are a matter of POSIX")
@@ -137,13 +134,11 @@ def test_files_are_private(tmp_path: Path) -> None:
     """Whatever the umask, only the owner reads the folder and its files."""
     mask = os.umask(0)
     try:
-        authorities.ensure(tmp_path / "ca")
+        authorities.create(tmp_path / "ca")
     finally:
         os.umask(mask)
     assert 0o700 == (tmp_path / "ca").stat().st_mode & 0o777
-    files = {path.name: path.stat().st_mode & 0o077 for path in (tmp_path / "ca").glob("mitm*")}
-    assert dict.fromkeys(files, 0) == files
-    assert 4 == len(files)
+    assert [0o600, 0o600] == [path.stat().st_mode & 0o777 for path in (tmp_path / "ca").iterdir()]
 
 
 def test_a_run_authority_is_short_lived(tmp_path: Path) -> None:
@@ -152,74 +147,28 @@ def test_a_run_authority_is_short_lived(tmp_path: Path) -> None:
     assert timedelta(days=1) < left <= timedelta(days=2)
 
 
-def test_a_kept_authority_is_kept(tmp_path: Path) -> None:
-    """The same hosts in any order and case give the same authority, ninety days valid."""
-    first = authorities.ensure(tmp_path, ["a.example", "b.example"])
-    second = authorities.ensure(tmp_path, ["B.example", "a.example."])
-    assert first.certificate == second.certificate
-    assert timedelta(days=89) < first.expires - datetime.now(UTC) <= timedelta(days=90)
-
-
-def test_other_hosts_make_a_new_one(tmp_path: Path) -> None:
-    """A changed list of hosts makes an authority that covers exactly that list."""
-    first = authorities.ensure(tmp_path, ["a.example"])
-    second = authorities.ensure(tmp_path, ["b.example", "10.0.0.7"])
-    assert first.certificate != second.certificate
-    assert ("10.0.0.7", "b.example") == second.hosts[-2:]
-    assert second.certificate == authorities.ensure(tmp_path, ["b.example", "10.0.0.7"]).certificate
-
-
-def test_it_is_renewed_before_its_end(tmp_path: Path) -> None:
-    """With fourteen days left, a kept authority is replaced."""
-    old = authorities.create(tmp_path, days=authorities.RENEW_DAYS)
-    new = authorities.ensure(tmp_path)
-    assert old.certificate != new.certificate
-    assert new.pem() == new.certificate_file.read_bytes()
-
-
 @pytest.mark.parametrize("damage", [b"", b"not PEM", b"-----BEGIN PRIVATE KEY-----\nAAAA\n"])
-def test_a_damaged_file_is_replaced(tmp_path: Path, damage: bytes) -> None:
-    """An unreadable private file leads to a new authority, not to an error."""
-    authorities.ensure(tmp_path)
-    (tmp_path / authorities.PRIVATE_FILE).write_bytes(damage)
-    authority = authorities.ensure(tmp_path)
-    assert authority.certificate == CertStore.from_store(tmp_path, "mitmproxy", 2048).default_ca._cert
-    assert authority.pem() == authority.certificate_file.read_bytes()
+@pytest.mark.parametrize("name", [authorities.PRIVATE_FILE, authorities.PUBLIC_FILE])
+def test_a_damaged_one_is_none(tmp_path: Path, name: str, damage: bytes) -> None:
+    """An authority with an unreadable file is no authority, and no error."""
+    authorities.create(tmp_path)
+    (tmp_path / name).write_bytes(damage)
+    assert authorities.load(tmp_path) is None
 
 
 def test_a_key_of_another_certificate_is_damage(tmp_path: Path) -> None:
-    """A private file whose key and certificate do not belong together is replaced."""
-    authorities.ensure(tmp_path / "a")
+    """Key and certificate that do not belong together are no authority."""
+    authorities.create(tmp_path / "a")
     other = authorities.create(tmp_path / "b")
     key = (tmp_path / "a" / authorities.PRIVATE_FILE).read_bytes().split(b"-----BEGIN CERT")[0]
     (tmp_path / "a" / authorities.PRIVATE_FILE).write_bytes(key + other.pem())
-    assert other.certificate != authorities.ensure(tmp_path / "a").certificate
+    assert authorities.load(tmp_path / "a") is None
 
 
-def test_lost_public_files_come_back(tmp_path: Path) -> None:
-    """Without its public files the authority is the same, and the files are written again."""
-    authority = authorities.ensure(tmp_path)
-    for name in (authorities.PUBLIC_FILE, authorities.WINDOWS_FILE):
-        (tmp_path / name).unlink()
-    (tmp_path / authorities.ANDROID_FILE).write_bytes(b"something else")
-    assert authority.certificate == authorities.ensure(tmp_path).certificate
-    assert authority.pem() == authority.certificate_file.read_bytes()
-    assert authority.pem() == (tmp_path / authorities.ANDROID_FILE).read_bytes()
-    assert (tmp_path / authorities.WINDOWS_FILE).is_file()
-
-
-def test_processes_that_ask_at_once_agree(tmp_path: Path) -> None:
-    """Of several that start on an empty folder, one makes the authority and all use it."""
-    with ThreadPoolExecutor(4) as pool:
-        found = {a.certificate for a in pool.map(lambda _: authorities.ensure(tmp_path), range(4))}
-    assert 1 == len(found)
-
-
-def test_an_unusable_folder_is_told(tmp_path: Path) -> None:
-    """Where the folder cannot be made, the error says so in a sentence."""
-    (tmp_path / "file").touch()
-    with pytest.raises(AuditError, match="cannot keep the proxy's certificate in"):
-        authorities.ensure(tmp_path / "file")
+def test_ours_is_known_by_name_and_constraints(tmp_path: Path) -> None:
+    """What we made is ours; another authority is not, whatever it is called."""
+    assert authorities.is_ours(authorities.create(tmp_path / "a", ["extra.contoso.example"]).certificate)
+    assert not authorities.is_ours(Issuer("mfa-audit 1a2b3c4d", tmp_path).certificate)
 
 
 def test_the_key_does_not_show(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from months.calendars import DAY, HOUR, Calendar
 
-# How a job signs in. OFFICE: without MFA while at a trusted place; TURNS: each second run without.
+# How a job signs in. OFFICE: without MFA while at a trusted place; TURNS: each second time without.
 WITH, WITHOUT, APP, OFFICE, TURNS = "with", "without", "app-only", "office", "turns"
 
 
@@ -107,6 +107,7 @@ class Job:
     follows: tuple[Job, float] | None = None
     if_refused: bool = False
     office: frozenset[int] = frozenset()
+    sign_ins: int = 0
     fixes: list[Fix] = field(default_factory=list)
     bad_runs: list[float] = field(default_factory=list)
     refused_runs: list[float] = field(default_factory=list)
@@ -197,20 +198,21 @@ class _Player:
         for number, start in enumerate(job.starts):
             phase = job.phase(start)
             if phase is not signed_in or cached is None or not job.caches or start > cached.expires - 300:
-                cached, signed_in = self._sign_in(job, phase, number, start), phase
+                cached, signed_in = self._sign_in(job, phase, start), phase
             missing = not cached.mfa and not cached.is_apps_own
             job.runs.append((start, missing))
             if missing:
                 job.bad_runs.append(start)
             self._run(job, number, start, phase, cached)
 
-    def _sign_in(self, job: Job, phase: Phase, number: int, start: float) -> Token:
+    def _sign_in(self, job: Job, phase: Phase, start: float) -> Token:
         self._tokens += 1
+        job.sign_ins += 1
         match phase.signs_in:
             case "office":
                 mfa = int(start // DAY) not in job.office
             case "turns":
-                mfa = number % 2 == 1
+                mfa = job.sign_ins % 2 == 1
             case signs_in:
                 mfa = signs_in == WITH
         user = "" if phase.signs_in == APP else phase.user

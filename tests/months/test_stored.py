@@ -14,7 +14,8 @@ from months.scenes import make_world
 from months.stored import name_of_row, name_of_tool_row, report_of, store
 
 
-@pytest.mark.parametrize("seed", ["stored-1", "stored-2", "stored-3", "stored-4", "stored-5", "stored-6"])
+# Chosen so that every verdict, waiting, side by side, unreadable tokens and captures are among their rows.
+@pytest.mark.parametrize("seed", [f"stored-{number}" for number in (10, 14, 15, 17, 18, 19, 24, 28)])
 def test_the_report_says_what_the_laboratory_says(seed: str, tmp_path: Path) -> None:
     """Real Exchanges, judged, stored, read and reported, come to the verdicts of the simulated rows."""
     world = make_world(seed)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from plain_tunnels import Tunnels
 from situations import HOST
-from told_server import ToldServer, Tunnels
+from told_server import ToldServer
 from told_ways import start_proxy
 
 from endpoints import Issuer

@@ -104,7 +104,7 @@ def test_several_databases_with_journals_are_one(database: Path, tmp_path: Path)
         assert 15 == report(*order).totals.requests
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="mounting needs root")
+@pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() != 0, reason="mounting needs root")
 def test_a_report_from_read_only_media(database: Path, tmp_path: Path) -> None:
     """Where nothing can be written, a database with a write-ahead log and a journal beside it is read whole."""
     folder = tmp_path / "media"
@@ -197,7 +197,7 @@ def test_damage_is_counted_and_makes_the_report_unclear(database: Path) -> None:
     assert [(1,)] == query(database, "SELECT lost FROM sessions WHERE uuid = ?", session.uuid)
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs to make another account's file")
+@pytest.mark.skipif(getattr(os, "geteuid", lambda: 1)() != 0, reason="needs to make another account's file")
 def test_a_journal_that_cannot_be_read_makes_the_report_unclear(database: Path) -> None:
     """Another account's journal is left alone, and the report says that one could not be read."""
     fill(database, [observe()])

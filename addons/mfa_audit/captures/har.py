@@ -99,6 +99,10 @@ class Har:
 
     def _read_entry(self, entry: Any, place: str) -> Exchange | None:
         request = _read_request(entry)
+        if entry.get("_fromCache"):
+            # Chromium's word for an answer out of its memory or from its disk: Partner Center was not asked, and
+            # whatever token the entry shows was not accepted now.
+            raise entries.SkipError("answered from the browser's cache, not by Partner Center")
         written = entry.get("startedDateTime")
         host = self._reading.find_api_host(request, entries.to_seconds(entries.read_date(written)))
         if host is None:

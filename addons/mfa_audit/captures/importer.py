@@ -10,7 +10,7 @@ from typing import Final
 from mfa_audit.captures.microsoft_lists import Adoption, PartnerRequest, Principal, Row
 from mfa_audit.captures.recognition import Capture, Format
 from mfa_audit.captures.remarks import Remarks
-from mfa_audit.captures.sign_ins import SignIn
+from mfa_audit.captures.sign_in_columns import SignIn
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges.exchange import GUID
 from mfa_audit.judging.observations import Judge, Observation

@@ -16,7 +16,7 @@ from mfa_audit.captures.json_shapes import Beginning, Shape
 from mfa_audit.captures.json_texts import CutOffError, JsonText
 from mfa_audit.captures.microsoft_lists import Row
 from mfa_audit.captures.remarks import Remarks
-from mfa_audit.captures.sign_ins import SignIn
+from mfa_audit.captures.sign_in_columns import SignIn
 from mfa_audit.captures.streams import BUFFER, Tape
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges import bodies

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import errno
 import importlib
 import io
 import os
@@ -19,6 +20,7 @@ import click
 
 from mfa_audit import __version__
 from mfa_audit.errors import AuditError
+from mfa_audit.machine import scratch
 from mfa_audit.machine.folders import default_database
 from mfa_audit.printable import line
 
@@ -120,6 +122,7 @@ def main() -> None:
     Exit codes: 2 for wrong usage and failures, 130 for an abort; anything else is the command's own.
     """
     _complete_streams()
+    scratch.sweep()
     try:
         code = group.main(standalone_mode=False, prog_name="mfa-audit")
     except click.exceptions.Abort:
@@ -148,6 +151,9 @@ def main() -> None:
         )
         code = EXIT_FAILED
     except OSError as error:
+        if error.errno == errno.EINVAL and error.filename is None:  # how Windows says that a pipe is closed
+            _drop(sys.stdout)
+            sys.exit(EXIT_FAILED)
         # Commands expect what can happen to the files they open; what is left is a full disk behind stdout.
         where = "the output" if error.filename is None else line(str(error.filename))
         _say_failure(AuditError(f"{where} cannot be written: {error.strerror or type(error).__name__}."))

@@ -22,7 +22,7 @@ from mfa_audit.commands.exits import exit_code_of
 from mfa_audit.commands.recording_options import RecordingOptions, recording_options
 from mfa_audit.commands.terminal import say
 from mfa_audit.errors import AuditError
-from mfa_audit.machine import browsers
+from mfa_audit.machine import browsers, scratch
 from mfa_audit.machine.authorities import create
 from mfa_audit.machine.browsers import Browser
 from mfa_audit.machine.folders import user_home
@@ -78,16 +78,18 @@ def command(
     browser = browsers.choose(name, browsers.find(os.environ))
     settings = recording.report_settings()
     say(_BEFORE, quiet=quiet)
-    folder = Path(tempfile.mkdtemp(prefix="mfa-audit-"))  # mode 0700
-    profile = Path(tempfile.mkdtemp(prefix="mfa-audit-", dir=browsers.profile_parent(browser, user_home())))
-    try:
-        authority = create(folder / "authority", recording.hosts)
+    with scratch.folder() as folder:
+        authority = create(folder / "authority", recording.hosts, keeps_key=False)
         plan = recording.proxy_settings("browse", authority, (DEFAULT_HOST, 0))
-        work = _Session(browser, profile, url, plan, settings, headless=headless, quiet=quiet)
-        recorder, _ = record(plan, work, quiet=quiet)
-    finally:
-        _remove(profile)
-        _remove(folder)
+        # Not in our folder: a browser puts a socket there, whose path has to be short, and a snap does not see it.
+        parent = browsers.profile_parent(browser, user_home())
+        profile = Path(tempfile.mkdtemp(prefix=scratch.PREFIX, dir=parent))
+        scratch.adopt(folder, profile)
+        try:
+            work = _Session(browser, profile, url, plan, settings, headless=headless, quiet=quiet)
+            recorder, _ = record(plan, work, quiet=quiet)
+        finally:
+            _remove(profile)
     report = conclude(recorder, settings, quiet=quiet)
     if not report.totals.requests:
         say(_NOTHING, quiet=quiet)

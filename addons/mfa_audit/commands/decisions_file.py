@@ -19,7 +19,7 @@ _LARGEST: Final = 1 << 20
 decisions_option = click.option(
     "--decisions",
     type=click.Path(path_type=Path, dir_okay=False),
-    help=f"What you decided about tools, a TOML file. Default: {NAME} beside the database, if it is yours.",
+    help=f"What you decided. Default: {NAME} beside the database.",
 )
 
 

@@ -26,12 +26,11 @@ from mfa_audit.doctor.probe import Probe, Step, probe
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges.exchange import API_HOSTS, check_hosts, is_api_host
 from mfa_audit.machine import proxies
-from mfa_audit.machine.folders import authority_folder, user_home
+from mfa_audit.machine.folders import authorities_folder, user_home
 from mfa_audit.printable import line
 from mfa_audit.proxy.upstream import read_listen
 
 CHECKS: Final[Sequence[Check]] = (
-    machine_checks.check_python,
     machine_checks.check_mitmproxy,
     machine_checks.check_port,
     machine_checks.check_database,
@@ -74,7 +73,7 @@ def command(
         variables=os.environ,
         database=database,
         listen=read_listen(listen),
-        authority_folder=authority_folder(),
+        authorities=authorities_folder(),
         proxies=tuple(proxies.find_all()),
         hosts=(*API_HOSTS, *check_hosts(hosts)),
         home=user_home(),

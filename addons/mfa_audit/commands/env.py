@@ -39,7 +39,13 @@ def command(program: str | None, unset: bool, port: int | None, quiet: bool) -> 
     """Print the lines that send this terminal through the running proxy."""
     shell = shells.PROGRAMS[program.lower()] if program is not None else _calling_shell()
     said: list[str] = []
-    lines = _lines_back(shell, said) if unset else _lines_there(shell, port, said)
+    try:
+        lines = _lines_back(shell, said) if unset else _lines_there(shell, port, said)
+    except AuditError:
+        # What carries these lines out gets one that does nothing: to PowerShell, no line is an error of its own, which
+        # ends a script under $ErrorActionPreference = 'Stop'.
+        _print(shell, [shells.remark(shell)])
+        raise
     _print(shell, lines)
     for sentence in () if quiet else said:
         click.echo(sentence, err=True)

@@ -27,8 +27,7 @@ report_fail_on_option = click.option(
     type=click.Choice(["no", "unclear", "unaccepted", "new"]),
     default="unclear",
     show_default=True,
-    help="`no`: exit 0 also when unclear. `unaccepted`: accepted tools do not count. `new`: only what --compare finds "
-    "new without MFA or newly blocked counts.",
+    help="`no`: 0 also when unclear. `unaccepted`: accepted tools do not count. `new`: only what --compare finds new.",
 )
 
 

@@ -25,6 +25,7 @@ from mfa_audit.captures.microsoft_api import GRAPH, PARTNER_CENTER, Api, Service
 from mfa_audit.captures.microsoft_lists import PartnerRequest, Row
 from mfa_audit.captures.recognition import Format
 from mfa_audit.captures.remarks import Remarks
+from mfa_audit.captures.sign_in_columns import SignIn
 from mfa_audit.commands import database_option, quiet_option
 from mfa_audit.commands.terminal import say
 from mfa_audit.commands.token_input import read_stdin
@@ -213,7 +214,7 @@ def _fetch_sign_ins(api: Api, importer: Importer, people: People) -> Iterator[tu
         since = earliest if before is None else max(earliest, before - _OVERLAP)
         done = Imported(name, Format.SIGN_INS, Remarks())
 
-        def rows(kind: str = kind, since: float = since, done: Imported = done) -> Iterator[sign_ins.SignIn]:
+        def rows(kind: str = kind, since: float = since, done: Imported = done) -> Iterator[SignIn]:
             for page in api.pages(microsoft_api.sign_ins_path(kind, since)):
                 yield from sign_ins.read_json(JsonText(io.BytesIO(page).read), done.remarks)
 

@@ -16,17 +16,11 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         (
             click.option(
-                "--tool", "tools", multiple=True, help="List only tools with this in the title, or its key."
+                "--tool", "tools", multiple=True, help="List only tools so named, or with this key."
             ),
-            click.option(
-                "--machine", "machines", multiple=True, help="List only tools on this machine (* fits any)."
-            ),
-            click.option(
-                "--user", "user_names", multiple=True, help="List only tools of this user, as shown."
-            ),
-            click.option(
-                "--tenant", "tenants", multiple=True, help="List only tools that call for this tenant."
-            ),
+            click.option("--machine", "machines", multiple=True, help="List only tools on this machine."),
+            click.option("--user", "user_names", multiple=True, help="List only tools of this user."),
+            click.option("--tenant", "tenants", multiple=True, help="List only tools with this tenant's id."),
             click.option(
                 "--verdict",
                 "verdicts",

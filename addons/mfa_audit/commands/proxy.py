@@ -6,7 +6,8 @@ import importlib.metadata
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Container, Sequence
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -14,8 +15,11 @@ from mfa_audit.commands import EXIT_INTERRUPTED, quiet_option
 from mfa_audit.commands.conductor import Stops, conclude, record, telling
 from mfa_audit.commands.recording_options import RecordingOptions, recording_options
 from mfa_audit.commands.terminal import say
-from mfa_audit.machine.authorities import ensure
-from mfa_audit.machine.folders import authority_folder
+from mfa_audit.machine.authorities import Authority
+from mfa_audit.machine.environment import bypasses, shells
+from mfa_audit.machine.environment.shells import Shell
+from mfa_audit.machine.kept_authorities import ensure, is_due
+from mfa_audit.machine.trust import changes
 from mfa_audit.proxy.upstream import (
     DEFAULT_HOST,
     DEFAULT_PORT,
@@ -27,6 +31,9 @@ from mfa_audit.proxy.upstream import (
 
 if TYPE_CHECKING:
     from mfa_audit.proxy.serving import Proxy
+
+
+_NAMED: Final = 5  # programs that are named when the proxy stops
 
 
 @click.command(epilog="Example: mfa-audit proxy --listen 127.0.0.1:8080")
@@ -70,9 +77,11 @@ def command(
     address = read_listen(listen)
     check_listening(address[0], proxy_auth)
     settings = recording.report_settings()
+    trusted = changes.find_trusted()
+    authority = ensure(recording.hosts, trusted)
     plan = recording.proxy_settings(
         "proxy",
-        ensure(authority_folder(), recording.hosts),
+        authority,
         address,
         route=Route(_read_modes(modes), recording.read_upstream(address), proxy_auth),
         page=True,
@@ -85,7 +94,8 @@ def command(
         page = proxy.open_page(latest.read)
         said = [
             f"Recording to {plan.database}",
-            f"Certificate authority: {plan.authority.certificate_file}",
+            f"Certificate authority: {authority.certificate_file}",
+            *_how_trusted(authority, recording.hosts, trusted),
             *([f"Report page: {page}"] if page else []),
             f"Listening at {proxy.url} - press Ctrl-C to stop and see the report.",
         ]
@@ -93,6 +103,14 @@ def command(
             say(text, quiet=quiet)
         async with telling(latest, quiet=quiet, said=said):
             await stops.wait()
+        if left := bypasses.left_behind(proxy.url):
+            others = f" and {len(left) - _NAMED} more" if len(left) > _NAMED else ""
+            undo = shells.how_to_run(Shell.POWERSHELL if os.name == "nt" else Shell.BASH, " --unset")
+            say(
+                f"Still running with this proxy in their variables: {', '.join(left[:_NAMED])}{others}. "
+                f"Restart them without it; a terminal is freed by: {undo}",
+                quiet=quiet,
+            )
         return stops
 
     recorder, stops = record(plan, work, quiet=quiet)
@@ -101,6 +119,23 @@ def command(
     if not quiet:
         conclude(recorder, settings, quiet=quiet)
     return 0
+
+
+def _how_trusted(authority: Authority, hosts: Sequence[str], trusted: Container[str]) -> list[str]:
+    """What is to be done about trust in the authority: nothing, as long as no store trusts any of ours."""
+    if authority.fingerprint in trusted:
+        return (
+            [
+                f"It ends on {authority.expires:%d %b %Y}. Before that, run `mfa-audit trust`, which makes the next "
+                "one and lets your stores trust it. Until then this one stays in use."
+            ]
+            if is_due(authority)
+            else []
+        )
+    if not trusted:
+        return []
+    options = "".join(f" --host {host}" for host in hosts)
+    return [f"No store trusts this authority yet. Run: mfa-audit trust{options}"]
 
 
 def _read_modes(modes: tuple[str, ...]) -> tuple[str, ...]:

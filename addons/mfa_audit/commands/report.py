@@ -52,9 +52,7 @@ from mfa_audit.reports.periods import DEFAULT_SINCE, read_period
     "--since", default=DEFAULT_SINCE, show_default=True, help="From when: 24h, 7d, 2026-11-01, all."
 )
 @click.option("--until", help="Until when: 24h (ago), 2026-11-08. Default: now.")
-@click.option(
-    "--compare", metavar="WHEN|FILE", help="Say what changed since then (7d), or since a JSON report."
-)
+@click.option("--compare", metavar="WHEN|FILE", help="What changed since 7d, or a JSON report.")
 @report_fail_on_option
 @filter_options
 @decisions_option

@@ -7,7 +7,7 @@ import contextlib
 import os
 import shutil
 import signal
-import tempfile
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,12 +20,14 @@ from mfa_audit.commands.exits import exit_code_of, fail_on_option
 from mfa_audit.commands.recording_options import RecordingOptions, recording_options
 from mfa_audit.commands.terminal import say
 from mfa_audit.errors import AuditError
+from mfa_audit.machine import scratch
 from mfa_audit.machine.authorities import create
 from mfa_audit.machine.environment import bypasses
+from mfa_audit.machine.environment.batch_files import batch_line
 from mfa_audit.machine.environment.shells import quote
 from mfa_audit.machine.environment.variables import child_environment
-from mfa_audit.machine.folders import authority_folder
-from mfa_audit.machine.trust.known import trusted_authority
+from mfa_audit.machine.kept_authorities import find_trusted
+from mfa_audit.machine.trust import changes
 from mfa_audit.printable import line
 from mfa_audit.proxy.upstream import DEFAULT_HOST, check_listening, read_listen
 
@@ -73,18 +75,17 @@ def command(
     check_listening(address[0], None)
     settings = recording.report_settings()
     program = _find(command_line[0])
-    folder = Path(tempfile.mkdtemp(prefix="mfa-audit-run-"))  # mode 0700
-    try:
-        authority = trusted_authority(authority_folder(), recording.hosts) or create(
-            folder / "authority", recording.hosts
-        )
+    with scratch.folder() as folder:
+        trusted = find_trusted(recording.hosts, changes.find_trusted())
+        authority = trusted or create(folder / "authority", recording.hosts, keeps_key=False)
         plan = recording.proxy_settings("run", authority, address)
+        arguments = [program, *command_line[1:]]
+        for warning in bypasses.warnings_for(arguments, os.environ, trusted=trusted is not None):
+            say(warning, quiet=quiet)
         refusing = bypasses.known_to_refuse(command_line)
         plan = plan if refusing is None else replace(plan, refusing=refusing)
-        work = _Command([program, *command_line[1:]], plan, folder, quiet=quiet)
+        work = _Command(arguments, plan, folder, quiet=quiet)
         recorder, status = record(plan, work, quiet=quiet)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     report = conclude(recorder, settings, quiet=quiet)
     if not report.totals.requests and not report.totals.without_token and not report.not_audited:
         say("No call reached the proxy. Programs that ignore its variables:", quiet=quiet)
@@ -133,13 +134,14 @@ class _Command:
             api_hosts=self._plan.hosts,
             say=lambda text: say(text, quiet=self._quiet),
         )
-        for warning in bypasses.warnings_for(self._arguments, environment):
-            say(warning, quiet=self._quiet)
         try:
             # What the shell opened for the command, as in `curl -H @<(...)`, is the command's; Windows has no such
-            # thing, and our own files are never inherited (PEP 446).
-            child = await asyncio.create_subprocess_exec(
-                *self._arguments, env=environment, close_fds=os.name == "nt"
+            # thing, and our own files are never inherited (PEP 446). On Windows a batch file's line is built as cmd
+            # reads it, which asyncio has no way to be told.
+            batch = batch_line(self._arguments)
+            shell = os.path.expandvars(r"%SystemRoot%\System32\cmd.exe") if batch else None
+            child = subprocess.Popen(
+                batch or self._arguments, executable=shell, env=environment, close_fds=os.name == "nt"
             )
         except OSError as error:
             raise AuditError(f"cannot start {line(self._arguments[0])}: {error.strerror}.") from None
@@ -157,7 +159,7 @@ class _Command:
                     child.send_signal(number)
 
         stops.pass_to(pass_on)
-        status = await child.wait()
+        status = await asyncio.to_thread(child.wait)
         left = bypasses.left_behind(proxy.url)
         if left:
             say(f"Left running, and without their proxy from now on: {', '.join(left)}", quiet=self._quiet)

@@ -13,6 +13,7 @@ from mfa_audit.commands.decisions_file import decisions_option, load_decisions
 from mfa_audit.commands.judging_options import names_option, read_settings, users_option
 from mfa_audit.commands.terminal import width_of, write
 from mfa_audit.formats.show_text import render_tool
+from mfa_audit.machine.environment.shells import quote
 from mfa_audit.machine.folders import default_database
 from mfa_audit.reports.databases import failing_calls, report_on
 from mfa_audit.reports.found_rows import find_rows
@@ -46,9 +47,15 @@ def command(
     period = read_period(since, until, datetime.now(UTC))
     settings = read_settings(names, users, strict=False, decisions=load_decisions(decisions, chosen))
     report = report_on(chosen, period, settings)
+    files = [("--db", path) for path in databases] + ([("--decisions", decisions)] if decisions else [])
+    options = "".join(f" {name} {quote(str(path))}" for name, path in files)
     texts = [
         render_tool(
-            report, row, failing_calls(chosen, period, [row.key], settings), width=width_of(sys.stdout)
+            report,
+            row,
+            failing_calls(chosen, period, [row.key], settings),
+            width=width_of(sys.stdout),
+            options=options,
         )
         for row in find_rows(report, tool)
     ]

@@ -42,7 +42,7 @@ class Surroundings:
     variables: Mapping[str, str]
     database: Path
     listen: tuple[str, int]
-    authority_folder: Path
+    authorities: Path  # the folder of those that are kept
     proxies: tuple[RunningProxy, ...]
     hosts: tuple[str, ...]  # the API hosts, the first of which is called
     home: Path
@@ -68,11 +68,12 @@ class Surroundings:
         """A word of such a line."""
         return quote(str(word), windows=self.windows)
 
-    def delete_line(self, *paths: Path) -> str:
-        """The line that deletes files."""
+    def delete_line(self, *paths: Path, folders: bool = False) -> str:
+        """The line that deletes files or `folders`."""
         if self.windows:
-            return "Remove-Item -LiteralPath " + ", ".join(self.quote(path) for path in paths)
-        return "rm -f " + " ".join(self.quote(path) for path in paths)
+            words = "Remove-Item -Recurse -LiteralPath " if folders else "Remove-Item -LiteralPath "
+            return words + ", ".join(self.quote(path) for path in paths)
+        return f"rm -{'r' * folders}f " + " ".join(self.quote(path) for path in paths)
 
 
 Check = Callable[[Surroundings], Finding]

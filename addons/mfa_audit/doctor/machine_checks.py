@@ -6,7 +6,6 @@ import importlib.metadata
 import os
 import shutil
 import socket
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +16,6 @@ from mfa_audit.doctor import Finding, State, Surroundings
 from mfa_audit.errors import AuditError
 from mfa_audit.store import files
 
-OLDEST_PYTHON: Final = (3, 11)
 # A million calls need some 200 MB; SQLite needs room beside them for its log.
 SMALLEST_SPACE: Final = 500_000_000
 _NETWORK_FILESYSTEMS: Final = (
@@ -32,19 +30,6 @@ _NETWORK_FILESYSTEMS: Final = (
     "davfs",
     "drvfs",
 )
-
-
-def check_python(_: Surroundings) -> Finding:
-    """The Python that runs this."""
-    version = ".".join(map(str, sys.version_info[:3]))
-    if sys.version_info[:2] < OLDEST_PYTHON:
-        return Finding(
-            "python",
-            State.WRONG,
-            f"Python {version} is too old.",
-            "Install Python 3.13 and mfa-audit into it.",
-        )
-    return Finding("python", State.RIGHT, f"Python {version}.")
 
 
 def check_mitmproxy(_: Surroundings) -> Finding:

@@ -17,32 +17,19 @@ from mfa_audit.reports.model import Report
 def answer(report: Report) -> str:
     """The answer with the counts in one or two sentences, without the answer's own word."""
     report = report.whole  # filters choose what is listed, never what is answered
-    failing_there = microsoft_words.failing(report)
-    if failing_there and not with_verdict(report, Verdict.NON_COMPLIANT):
-        verb = "calls" if failing_there == 1 else "call"
-        return (
-            f"Microsoft counts {count(failing_there, 'application')} that {verb} Partner Center without MFA. "
-            "This recorder saw no tool without it."
-        )
-    saved = sum(one.failing for one in report.signed_in)
-    if saved and not with_verdict(report, Verdict.NON_COMPLIANT):
-        verb = "signs" if saved == 1 else "sign"
-        return (
-            f"{count(saved, 'application')} {verb} in to Partner Center with a saved password, by Entra's log. "
-            "No recorder saw a tool without MFA."
-        )
-    if not report.tools:
-        return "no call to Partner Center with a token was seen."
-    total = count(len(report.tools), "tool")
     failing = with_verdict(report, Verdict.NON_COMPLIANT)
+    elsewhere = "" if failing else _failing_elsewhere(report)
+    if elsewhere or not report.tools:
+        return elsewhere or "no call to Partner Center with a token was seen."
+    total = count(len(report.tools), "tool")
     unclear = with_verdict(report, Verdict.UNDETERMINED)
     if failing:
         verb = "calls" if len(failing) == 1 else "call"
         text = f"{len(failing):,} of {total} {verb} Partner Center without MFA."
         blocked = sum(map(is_blocked, failing))
         text += f" {blocked:,} {'is' if blocked == 1 else 'are'} blocked now." if blocked else ""
-        if failing_there:
-            there = count(failing_there, "more application")
+        if more := microsoft_words.failing(report):
+            there = count(more, "more application")
             text += f" Microsoft lists {there} that no recorder of yours saw."
         return text
     if unclear:
@@ -57,7 +44,28 @@ def answer(report: Report) -> str:
         told = f"{count(len(report.tools) - exempt, 'tool')} {verb} Partner Center with MFA."
         if exempt:
             told += f" {exempt:,} {'is' if exempt == 1 else 'are'} app-only: the rule does not apply."
-    return told if report.answer is Answer.YES else f"{told} But not everything could be seen."
+    if report.answer is Answer.YES:
+        return told
+    if report.quiet:
+        return f"{told} But {count(len(report.quiet), 'tool')} failed when last seen, before this period."
+    return f"{told} But not everything could be seen."
+
+
+def _failing_elsewhere(report: Report) -> str:
+    """What Microsoft's lists or Entra's log say fails, where no recorder saw it; else nothing."""
+    if failing := microsoft_words.failing(report):
+        verb = "calls" if failing == 1 else "call"
+        return (
+            f"Microsoft counts {count(failing, 'application')} that {verb} Partner Center without MFA. "
+            "This recorder saw no tool without it."
+        )
+    if saved := sum(one.failing for one in report.signed_in):
+        verb = "signs" if saved == 1 else "sign"
+        return (
+            f"{count(saved, 'application')} {verb} in to Partner Center with a saved password, by Entra's log. "
+            "No recorder saw a tool without MFA."
+        )
+    return ""
 
 
 def headline(report: Report) -> str:

@@ -59,8 +59,13 @@ def render(report: Report) -> str:
 
 
 def _cases(report: Report) -> list[ET.Element]:
-    names = _names(report.tools)
-    cases = [_case(report, tool, name) for tool, name in zip(report.tools, names, strict=True)]
+    names = _names([*report.tools, *report.quiet])
+    cases = [_case(report, tool, name) for tool, name in zip(report.tools, names, strict=False)]
+    for tool, name in zip(report.quiet, names[len(report.tools) :], strict=True):
+        case = _element(name)
+        message = f"Without MFA when last seen, before this period: {utc(tool.last_seen)}"
+        ET.SubElement(case, "error", {"type": "quiet", "message": message})
+        cases.append(case)
     # An application of which a row fails is that row's case already.
     for one in microsoft_words.unseen(report):
         if one.failing:

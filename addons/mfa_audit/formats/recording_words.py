@@ -91,6 +91,8 @@ def unreadable(row: NotAudited, show: Show = name) -> str:
 _REPAIRS: Final = {
     "upstream-tls-failed": "Run mfa-audit doctor.",
     "tunnelled": "Run mfa-audit doctor.",
+    "authority-ended": "Run mfa-audit doctor.",
+    "other-name": "Run mfa-audit doctor.",
     "no-request": "Start it through mfa-audit run, or run mfa-audit doctor.",
     "unreachable": "Name this network's own proxy with --upstream, or run mfa-audit doctor.",
     "crashed": "Start it again (mfa-audit proxy), and look for the error in its log.",
@@ -102,7 +104,7 @@ _REPAIRS: Final = {
 
 def repair(row: NotAudited | Gap) -> str:
     """What to do about a blind spot or a gap, in one sentence; empty where nothing is to be done."""
-    if isinstance(row, NotAudited) and row.reason == "certificate-refused":
+    if isinstance(row, NotAudited) and row.reason in ("certificate-refused", "refused-before"):
         from mfa_audit.machine.environment.bypasses import (
             mend_refusal,  # loads psutil, which few reports need
         )

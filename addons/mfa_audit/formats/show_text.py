@@ -20,12 +20,19 @@ _LABEL: Final = 12
 _MOST: Final = 10
 
 
-def render_tool(report: Report, row: ToolRow, calls: Sequence[FailingCall], *, width: int = 80) -> str:
-    """All that is known of a row, ending in a newline; `calls` are its last ones without MFA, newest first."""
-    return "\n".join(_lines(report, row, calls, max(width, 60))) + "\n"
+def render_tool(
+    report: Report, row: ToolRow, calls: Sequence[FailingCall], *, width: int = 80, options: str = ""
+) -> str:
+    """All that is known of a row, ending in a newline; `calls` are its last ones without MFA, newest first.
+
+    `options` are what the reader has typed and has to type again, such as `--db FILE`, quoted for a shell.
+    """
+    return "\n".join(_lines(report, row, calls, max(width, 60), options)) + "\n"
 
 
-def _lines(report: Report, row: ToolRow, calls: Sequence[FailingCall], width: int) -> Iterator[str]:
+def _lines(
+    report: Report, row: ToolRow, calls: Sequence[FailingCall], width: int, options: str
+) -> Iterator[str]:
     now = report.generated_at
     state = words.BLOCKED if is_blocked(row) else words.VERDICTS[row.verdict]
     yield from _wrap(f"{words.name(row.title)} - {state}", width)
@@ -58,7 +65,7 @@ def _lines(report: Report, row: ToolRow, calls: Sequence[FailingCall], width: in
         for when, requests in row.days[-14:]:
             bar = "#" * max(1, round(20 * requests / most))
             yield f"  {date_name(date.fromisoformat(when), now):<12}{requests:>9,}  {bar}"
-    yield from _next(report, row, width)
+    yield from _next(report, row, width, options)
 
 
 def _wrap(text: str, width: int, indent: str = "", first: str = "") -> list[str]:
@@ -116,7 +123,7 @@ def _calls(calls: Sequence[FailingCall], now: datetime, width: int) -> Iterator[
         at = datetime.fromtimestamp(call.at, UTC)
         status = "no answer" if call.status is None else str(call.status)
         yield from _wrap(
-            f"  {moment(at, now)}  {status}  {line(call.operation, 100)}: {_said(call)}", width, " " * 4
+            f"{moment(at, now)}  {status}  {line(call.operation, 100)}: {_said(call)}", width, " " * 4, "  "
         )
         for label, value in (("request", call.request_id), ("correlation", call.correlation_id)):
             if value:
@@ -131,17 +138,18 @@ def _said(call: FailingCall) -> str:
     return "isMfaCompliant: false" if call.said_no else words.title_of(call.reason)
 
 
-def _next(report: Report, row: ToolRow, width: int) -> Iterator[str]:
+def _next(report: Report, row: ToolRow, width: int, options: str) -> Iterator[str]:
     """What to type next: of the network's text no line has more than a GUID."""
     today = report.generated_at.astimezone().date()
+    decide = f"    mfa-audit decide {row.key}{options}"
     yield from ("", "What to type next")
     if row.verdict is Verdict.NON_COMPLIANT:
         yield from _wrap("When it is fixed and has run once:", width, "  ")
-        yield f"    mfa-audit decide {row.key} --fixed {today} --write"
+        yield f"{decide} --fixed {today} --write"
         yield from _wrap("To let pipelines pass meanwhile (with --fail-on unaccepted):", width, "  ")
-        yield f'    mfa-audit decide {row.key} --accept-until DATE --reason "WHY" --write'
+        yield f'{decide} --accept-until DATE --reason "WHY" --write'
     yield from _wrap("To say whose it is:", width, "  ")
-    yield f"    mfa-audit decide {row.key} --owner NAME --ticket ID --due DATE --write"
+    yield f"{decide} --owner NAME --ticket ID --due DATE --write"
     if row.app_id and (found := query(row.app_id)):
         yield from _wrap("To see its sign-ins, in Log Analytics:", width, "  ")
         yield f"    {found}"

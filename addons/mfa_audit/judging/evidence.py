@@ -1,7 +1,8 @@
 """How evidence adds up: from all that one row of the report did to its verdict today.
 
 The store hands over Stretches, which are facts and no opinion; `weigh` alone weighs them. The rule stands in
-`docs/design.md`, "How evidence adds up"; each line of it is one row of a table below.
+`docs/verdicts.md`, "How evidence adds up"; each line of it is one row of a table below, and its numbers and conditions
+are one `Rule`.
 
 The property that outranks all others: a job that will call without MFA in its next run is never compliant
 today merely because somebody else used its identity meanwhile.
@@ -406,21 +407,22 @@ RULE: Final = Rule(
 
 def _wait_for_schedule(case: _Case, rule: Rule) -> float | None:
     """a. The row knows what starts the program: its next runs used MFA, and no run between the bad ones did."""
-    if not _is_lasting(case.issued, rule) or not all(holds(case, rule) for holds in rule.by_schedule):
+    if _is_lasting(case.issued, rule) and all(holds(case, rule) for holds in rule.by_schedule):
+        return 0.0
+    # What is missing may be time.
+    if case.issued is None or not case.starter_known or case.between or not _was_a_habit(case, rule):
         return None
-    return 0.0
+    return max(1.0, _longest_pause(case.all_bad_days) - case.watched(case.now))
 
 
 def _wait_for_rhythm(case: _Case, rule: Rule) -> float | None:
     """b. In watched time the bad calls have not come back, when by their rhythm at each hour of the day they would."""
-    issued = case.issued
-    if (
-        issued is None
-        or issued.lasts < rule.lasting
-        or not all(holds(case, rule) for holds in rule.by_rhythm)
-    ):
+    if case.issued is None:
         return None
-    return _still(case, rule, max(rule.wait_of(case.bad_near(hour)) for hour in case.bad_days), issued.last)
+    wait = max(rule.wait_of(case.bad_near(hour)) for hour in case.bad_days)
+    if _is_lasting(case.issued, rule) and all(holds(case, rule) for holds in rule.by_rhythm):
+        return _still(case, rule, wait, case.issued.last)
+    return max(1.0, wait - case.watched(case.now)) if case.specific else None
 
 
 def _wait_for_silence(case: _Case, rule: Rule) -> float | None:

@@ -1,8 +1,8 @@
-"""The proxy's certificate authority: of its own, short-lived, and good for Partner Center's hosts only.
+"""The proxy's certificate authorities: of its own, short-lived, and good for Partner Center's hosts only.
 
-A key that signs for every host is a danger to its owner long after the audit. This one carries critical name
-constraints (RFC 5280, section 4.2.1.10), so that OpenSSL, Go and others refuse it for any other host; Java
-does not look at the constraints of a trust anchor. It never lives in `~/.mitmproxy`, where a user may keep an
+A key that signs for every host is a danger to its owner long after the audit. Ours carry critical name
+constraints (RFC 5280, section 4.2.1.10), so that OpenSSL, Go and others refuse them for any other host; Java
+does not look at the constraints of a trust anchor. They never live in `~/.mitmproxy`, where a user may keep an
 authority without limits.
 """
 
@@ -12,7 +12,6 @@ import base64
 import contextlib
 import hashlib
 import ipaddress
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -23,37 +22,32 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges.exchange import API_DOMAIN, API_HOSTS
 from mfa_audit.machine.folders import make_private, write_private
 
-# A run seldom takes a day, and its authority is deleted with it. A kept one has to be trusted by hand again
-# after each renewal, so a quarter of a year is a compromise between that chore and the harm of a stolen key.
+# A run seldom takes a day, and its authority is deleted with it.
 RUN_DAYS: Final = 2
-KEPT_DAYS: Final = 90
-RENEW_DAYS: Final = 14
 
 # mitmproxy dates its leaves two days back, for clients whose clock is slow; an authority that starts later
 # would gain those clients nothing.
 BACKDATE: Final = timedelta(days=2)
 
-# The names that mitmproxy's CertStore and its mitm.it page look for in `confdir`.
+# Key and certificate, by the name that mitmproxy's CertStore looks for; and the certificate alone.
 PRIVATE_FILE: Final = "mitmproxy-ca.pem"
 PUBLIC_FILE: Final = "mitmproxy-ca-cert.pem"
-ANDROID_FILE: Final = "mitmproxy-ca-cert.cer"
-WINDOWS_FILE: Final = "mitmproxy-ca-cert.p12"
 
 ORGANIZATION: Final = "mfa-audit"
+NAME_PREFIX: Final = "mfa-audit "
 # What every authority may sign for; the rest of its hosts were asked for.
 OWN_HOSTS: Final = (*API_HOSTS, API_DOMAIN)
 
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """A certificate authority in its folder, laid out as mitmproxy's `confdir` option expects it.
+    """A certificate authority; `confdir` is the folder with its certificate and, where it is kept, its key.
 
     `hosts` are the DNS names (and addresses) that it may sign for, each with everything below it.
     """
@@ -124,54 +118,58 @@ class Authority:
         )
         return _private_pem(key) + certificate.public_bytes(serialization.Encoding.PEM) + self.pem()
 
+    def lend_key(self, folder: Path) -> None:
+        """Write key and certificate to `folder`, for mitmproxy to load. Raises AuditError."""
+        with writing(folder):
+            make_private(folder)
+            write_private(folder / PRIVATE_FILE, _private_pem(self.key) + self.pem())
 
-def create(confdir: Path, hosts: Sequence[str] = (), *, days: int = RUN_DAYS) -> Authority:
+
+def create(
+    confdir: Path, hosts: Sequence[str] = (), *, days: float = RUN_DAYS, keeps_key: bool = True
+) -> Authority:
     """Make a new authority in `confdir` (made when missing) for the API hosts and the further `hosts`.
 
-    Valid for `days` from now. Raises AuditError when the folder cannot be written.
+    Valid for `days` from now. Without `keeps_key` only the certificate is written. Raises AuditError when the folder
+    cannot be written.
     """
-    permitted = _permitted(hosts)
+    permitted = permitted_hosts(hosts)
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     authority = Authority(confdir, permitted, _sign(key, permitted, days), key)
-    with _writing(confdir):
+    with writing(confdir):
         make_private(confdir)
-        write_private(confdir / PRIVATE_FILE, _private_pem(key) + authority.pem())
-        _publish(authority)
+        write_private(confdir / PUBLIC_FILE, authority.pem())
+    if keeps_key:
+        authority.lend_key(confdir)
     return authority
 
 
-def ensure(confdir: Path, hosts: Sequence[str] = ()) -> Authority:
-    """The authority kept in `confdir` for the API hosts and the further `hosts`; a new one where needed.
-
-    That is when there is none, when it is damaged, when the list of hosts has changed, and from `RENEW_DAYS`
-    before its end. Two processes that ask at once get the same one. Raises AuditError when the folder cannot
-    be used.
-    """
-    with _writing(confdir):
-        make_private(confdir)
-    with _locked(confdir):
-        kept = load(confdir)
-        if kept is None or kept.hosts != _permitted(hosts) or is_due(kept):
-            return create(confdir, hosts, days=KEPT_DAYS)
-        with _writing(confdir):
-            _publish(kept)
-        return kept
+def is_ours(certificate: x509.Certificate) -> bool:
+    """Whether a certificate carries our name and is constrained to what ours are constrained to."""
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    organizations = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    try:
+        constraints = certificate.extensions.get_extension_for_class(x509.NameConstraints)
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+    return (
+        [str(one.value).startswith(NAME_PREFIX) for one in names] == [True]
+        and [one.value for one in organizations] == [ORGANIZATION]
+        and constraints.critical
+        and set(OWN_HOSTS) <= set(_hosts_of(constraints.value))
+    )
 
 
-def is_due(authority: Authority) -> bool:
-    """Whether a kept authority is to be renewed, which begins `RENEW_DAYS` before its end."""
-    return authority.expires < datetime.now(UTC) + timedelta(days=RENEW_DAYS)
-
-
-def _permitted(hosts: Sequence[str]) -> tuple[str, ...]:
+def permitted_hosts(hosts: Sequence[str]) -> tuple[str, ...]:
+    """All that an authority for the further `hosts` may sign for, in one order and spelling."""
     further = {host.lower().rstrip(".") for host in hosts}
     return (*OWN_HOSTS, *sorted(further - {*OWN_HOSTS}))
 
 
-def _sign(key: rsa.RSAPrivateKey, permitted: Sequence[str], days: int) -> x509.Certificate:
+def _sign(key: rsa.RSAPrivateKey, permitted: Sequence[str], days: float) -> x509.Certificate:
     now = datetime.now(UTC)
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    subject = _subject(f"mfa-audit {identifier.digest.hex()[:8]}")
+    subject = _subject(f"{NAME_PREFIX}{identifier.digest.hex()[:8]}")
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -254,35 +252,25 @@ def load(confdir: Path) -> Authority | None:
         certificate = x509.load_pem_x509_certificate(pem)
         certificate.verify_directly_issued_by(certificate)
         names = certificate.extensions.get_extension_for_class(x509.NameConstraints).value
+        public = x509.load_pem_x509_certificate((confdir / PUBLIC_FILE).read_bytes())
     except (OSError, ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature, x509.ExtensionNotFound):
         return None
     if not isinstance(key, rsa.RSAPrivateKey) or key.public_key() != certificate.public_key():
         return None
-    hosts = tuple(
+    return Authority(confdir, _hosts_of(names), certificate, key) if public == certificate else None
+
+
+def _hosts_of(names: x509.NameConstraints) -> tuple[str, ...]:
+    return tuple(
         tree.value if isinstance(tree, x509.DNSName) else str(tree.value).partition("/")[0]
         for tree in names.permitted_subtrees or ()
         if isinstance(tree, x509.DNSName | x509.IPAddress)
     )
-    return Authority(confdir, hosts, certificate, key)
-
-
-def _publish(authority: Authority) -> None:
-    """Write the files without the key, where they differ from what they should be."""
-    pem = authority.pem()
-    for name in (PUBLIC_FILE, ANDROID_FILE):
-        path = authority.confdir / name
-        if not path.is_file() or path.read_bytes() != pem:
-            write_private(path, pem)
-            (authority.confdir / WINDOWS_FILE).unlink(missing_ok=True)
-    if not (authority.confdir / WINDOWS_FILE).is_file():
-        bundle = pkcs12.serialize_key_and_certificates(
-            ORGANIZATION.encode(), None, authority.certificate, None, serialization.NoEncryption()
-        )
-        write_private(authority.confdir / WINDOWS_FILE, bundle)
 
 
 @contextlib.contextmanager
-def _writing(confdir: Path) -> Iterator[None]:
+def writing(confdir: Path) -> Iterator[None]:
+    """Raise AuditError for an OSError of what is done to `confdir`."""
     try:
         yield
     except OSError as error:
@@ -290,22 +278,3 @@ def _writing(confdir: Path) -> Iterator[None]:
             f"cannot keep the proxy's certificate in {confdir} ({error.strerror or error}); "
             "make that folder yours and writable, or remove it"
         ) from error
-
-
-@contextlib.contextmanager
-def _locked(confdir: Path) -> Iterator[None]:
-    """Let one process at a time look after the authority; the lock of a process that dies is freed."""
-    with _writing(confdir):
-        file = (confdir / ".lock").open("wb")
-    with file:
-        with _writing(confdir):
-            if sys.platform == "win32":
-                import msvcrt
-
-                # Tries for ten seconds; making an authority takes less than one.
-                msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-            else:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX)
-        yield

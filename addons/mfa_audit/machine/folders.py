@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import tempfile
 from pathlib import Path
 from typing import Final, Literal
@@ -24,13 +25,29 @@ def default_database() -> Path:
     return _folder("data") / "audit.db"
 
 
-def authority_folder() -> Path:
-    """The `confdir` of `mfa-audit proxy`; never mitmproxy's own."""
-    return _folder("data") / "authority"
+def authorities_folder() -> Path:
+    """The authorities that `proxy` keeps, a folder each; never mitmproxy's own."""
+    return _folder("data") / "authorities"
+
+
+def trust_journal() -> Path:
+    """What `trust` changed in this account's stores."""
+    return _folder("data") / "trust.jsonl"
+
+
+def machine_folder() -> Path:
+    """What an administrator keeps for every account: the journal of the machine's stores, authorities of services."""
+    if chosen := os.environ.get(HOME_VARIABLE):
+        return Path(chosen).absolute() / "machine"
+    if sys.platform == "win32":
+        return Path(os.environ.get("PROGRAMDATA", r"C:\ProgramData")) / "mfa-audit"
+    return Path(
+        "/Library/Application Support/mfa-audit" if sys.platform == "darwin" else "/var/lib/mfa-audit"
+    )
 
 
 def running_folder() -> Path:
-    """Where running proxies are noted."""
+    """What lives as long as a process of ours: running proxies, trust bundles."""
     return _folder("state") / "running"
 
 
@@ -76,11 +93,15 @@ def _homeless() -> AuditError:
 def make_private(folder: Path) -> None:
     """Make `folder`, or take the rights of others on it away. Raises OSError.
 
-    On Windows the mode says nothing; there a folder inherits the rights of the user's profile.
+    On Windows it inherits the rights of the folder above, the user's profile. Mode 0o700 would not do: Python 3.13
+    turns it into an access list for the owner (docs.python.org/3/library/os.html#os.mkdir), and what an elevated
+    process makes is owned by the administrators, so that the same user without elevation would be locked out.
     """
+    if os.name != "posix":
+        folder.mkdir(parents=True, exist_ok=True)
+        return
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if os.name == "posix":
-        folder.chmod(0o700)
+    folder.chmod(0o700)
 
 
 def read_own(path: Path, most: int) -> bytes | None:
@@ -89,6 +110,8 @@ def read_own(path: Path, most: int) -> bytes | None:
     That is where it, or a link to it, belongs to neither this account nor root, or where its mode lets others write. On
     Windows nothing is asked: there a file has the rights of its folder, which is the user's own (untested on Windows).
     """
+    if not stat.S_ISREG(path.stat().st_mode):
+        return None  # opening a pipe would wait for somebody to write into it
     with path.open("rb") as file:
         if os.name == "posix":
             opened, link = os.fstat(file.fileno()), path.lstat()

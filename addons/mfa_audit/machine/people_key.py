@@ -9,7 +9,7 @@ from typing import Final
 
 from mfa_audit.errors import AuditError
 from mfa_audit.judging.people import NAMES, Mode, People
-from mfa_audit.machine.folders import people_folder
+from mfa_audit.machine.folders import make_private, people_folder
 
 _LENGTH: Final = 32
 
@@ -39,7 +39,7 @@ def read_key(path: Path | None = None) -> bytes:
 
 def _make(file: Path) -> bytes:
     """A new key, whole on disk before it has its name: two commands at once end up with the same one."""
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(file.parent)
     key = secrets.token_bytes(_LENGTH)
     draft = file.with_name(f"{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:

@@ -1,7 +1,6 @@
 """Which proxies of this user are running, so that other commands find them.
 
-A running proxy keeps a small JSON file in the user's state folder, and beside it a folder for what lives as
-long as it does. A file whose process is gone, or whose port nobody answers, is stale and is cleared away.
+A running proxy keeps a small JSON file in a scratch folder of its own, beside what else lives as long as it does.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -17,18 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
-
 from mfa_audit.errors import AuditError
-from mfa_audit.machine.folders import make_private, running_folder, write_private
+from mfa_audit.machine import scratch
+from mfa_audit.machine.folders import running_folder, write_private
 
 # A proxy of `run` serves the one command that it started, and nobody else is led to it.
 PROXY: Final = "proxy"
 RUN: Final = "run"
-_SCHEMA_VERSION: Final = 1
+_SCHEMA_VERSION: Final = 2
 _CONNECT_SECONDS: Final = 1.0
-# A process's start as psutil tells it differs by fractions of a second from call to call on some systems.
-_SAME_START: Final = 2.0
+_RECORD: Final = "proxy.json"
 _WILDCARDS: Final = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - read, not listened on
 
 
@@ -38,7 +34,7 @@ class RunningProxy:
 
     `host` and `port` as it listens; `authority` is its certificate's file; `hosts` the API hosts that it was
     given beside Partner Center's own; `kind` is PROXY or RUN; `started` in seconds since 1970 (UTC). `folder` is
-    private to the user and is deleted with the record.
+    private to the user and is deleted when the proxy ends.
     """
 
     host: str
@@ -71,35 +67,28 @@ def announce(
 ) -> Iterator[RunningProxy]:
     """Let other commands find this process's proxy for as long as the context lasts.
 
-    Raises AuditError when the record cannot be written to `folder` (default: `folders.running_folder`).
+    Raises AuditError when the record cannot be written below `folder` (default: `folders.running_folder`).
     """
-    folder = running_folder() if folder is None else folder
-    record = folder / f"{os.getpid()}-{port}.json"
     content = {
         "schema_version": _SCHEMA_VERSION,
         "host": host,
         "port": port,
         "pid": os.getpid(),
-        "process_started": psutil.Process().create_time(),
         "authority": str(authority.absolute()),
         "database": str(database.absolute()),
         "hosts": list(hosts),
         "kind": kind,
         "started": time.time(),
     }
-    try:
-        make_private(folder)
-        make_private(record.with_suffix(""))
-        write_private(record, json.dumps(content).encode())
-    except OSError as error:
-        raise AuditError(
-            f"cannot note the running proxy in {folder} ({error.strerror or error}); "
-            "make that folder yours and writable"
-        ) from error
-    try:
+    with scratch.folder(folder) as own:
+        record = own / _RECORD
+        try:
+            write_private(record, json.dumps(content).encode())
+        except OSError as error:
+            raise AuditError(
+                f"cannot note the running proxy in {own} ({error.strerror or error})."
+            ) from error
         yield _proxy_of(content, record)
-    finally:
-        _forget(record)
 
 
 def find(
@@ -116,19 +105,16 @@ def find(
 
 
 def find_all(*, folder: Path | None = None) -> list[RunningProxy]:
-    """Every running proxy of this user, the latest first. Stale records are removed."""
+    """Every running proxy of this user, the latest first."""
+    scratch.sweep(folder)
     found = []
-    for record in (running_folder() if folder is None else folder).glob("*.json"):
+    for record in (running_folder() if folder is None else folder).glob(f"*/{_RECORD}"):
         try:
-            content = json.loads(record.read_bytes())
-            proxy = _proxy_of(content, record)
-            alive = _is_process(proxy.pid, float(content["process_started"])) and _answers(proxy)
+            proxy = _proxy_of(json.loads(record.read_bytes()), record)
         except (OSError, ValueError, TypeError, KeyError):
             continue  # gone since, or another version's: not ours to judge
-        if alive:
+        if _answers(proxy):
             found.append(proxy)
-        else:
-            _forget(record)
     return sorted(found, key=lambda proxy: proxy.started, reverse=True)
 
 
@@ -144,17 +130,8 @@ def _proxy_of(content: dict[str, Any], record: Path) -> RunningProxy:
         hosts=tuple(map(str, content["hosts"])),
         started=float(content["started"]),
         kind=str(content["kind"]),
-        folder=record.with_suffix(""),
+        folder=record.parent,
     )
-
-
-def _is_process(pid: int, started: float) -> bool:
-    try:
-        return abs(psutil.Process(pid).create_time() - started) < _SAME_START
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.Error:
-        return True
 
 
 def _answers(proxy: RunningProxy) -> bool:
@@ -164,9 +141,3 @@ def _answers(proxy: RunningProxy) -> bool:
     except OSError:
         return False
     return True
-
-
-def _forget(record: Path) -> None:
-    with contextlib.suppress(OSError):
-        record.unlink(missing_ok=True)
-    shutil.rmtree(record.with_suffix(""), ignore_errors=True)

@@ -19,7 +19,8 @@ from mfa_audit.addon.live import PartnerCenterMfa
 from mfa_audit.addon.programs import holder_of
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges.exchange import API_DOMAIN, API_HOSTS
-from mfa_audit.machine.authorities import Authority
+from mfa_audit.machine import scratch
+from mfa_audit.machine.authorities import PRIVATE_FILE, Authority
 from mfa_audit.machine.environment import roots
 from mfa_audit.machine.environment.variables import named_roots
 from mfa_audit.machine.folders import write_private
@@ -140,11 +141,14 @@ async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIte
     replaced = contextlib.ExitStack()
     try:
         replaced.enter_context(passing())
-        machine, remarks = _configure(settings, addon, page)
+        folder = replaced.enter_context(scratch.folder())
+        settings.authority.lend_key(folder)
+        machine, remarks = _configure(settings, addon, page, folder)
         _mute()
         _keep_no_tls_secrets()
         running = asyncio.create_task(machine.run())
         await _wait_until_ready(machine, running, log, settings)
+        (folder / PRIVATE_FILE).unlink()  # mitmproxy has it in memory, and loads it no more once it runs
         address = machine.addons.get("proxyserver").listen_addrs()[0]
         logging.getLogger().removeHandler(log)
         _check_listeners(machine, settings.route)
@@ -162,7 +166,7 @@ async def serve(settings: ProxySettings, say: Callable[[str], None]) -> AsyncIte
 
 
 def _configure(
-    settings: ProxySettings, addon: PartnerCenterMfa, page: LivePage | None
+    settings: ProxySettings, addon: PartnerCenterMfa, page: LivePage | None, folder: Path
 ) -> tuple[_Master, tuple[str, ...]]:
     opts = options.Options()
     machine = _Master(opts)
@@ -174,7 +178,7 @@ def _configure(
         opts.update(tcp_timeout=IDLE_SECONDS)
     try:
         opts.update(
-            confdir=str(settings.authority.confdir),
+            confdir=str(folder),
             listen_host=settings.host,
             listen_port=settings.port,
             allow_hosts=allowed_hosts(settings.hosts),
@@ -188,7 +192,7 @@ def _configure(
             validate_inbound_headers=False,
             # A ping that clients never sent may count as abuse, and keeps alive what the server wants to close.
             http2_ping_keepalive=0,
-            ssl_verify_upstream_trusted_ca=str(_write_roots(settings.authority.confdir)),
+            ssl_verify_upstream_trusted_ca=str(_write_roots(folder)),
             **settings.route.options(),
         )
         remarks = _set_extra(opts, settings.extra)
@@ -200,12 +204,12 @@ def _configure(
     return machine, remarks
 
 
-def _write_roots(confdir: Path) -> Path:
+def _write_roots(folder: Path) -> Path:
     """The roots for the API's own certificate: what this machine's clients trust, a company's root included.
 
     mitmproxy's default is Mozilla's list alone, which fails behind a company's inspecting proxy.
     """
-    path = confdir / "upstream-roots.pem"
+    path = folder / "upstream-roots.pem"
     trusted = roots.to_pem([*named_roots(os.environ), *roots.of_system(), *roots.of_mozilla()])
     try:
         write_private(path, trusted)

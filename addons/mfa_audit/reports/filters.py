@@ -14,7 +14,8 @@ from mfa_audit.reports.model import Report, ToolRow
 class Filters:
     """What a row must have to be listed: one of each kind that is given.
 
-    Texts in any letters' case; `*` and `?` stand for any text. `tools`: a part of a row's title, its key or app id.
+    Texts in any letters' case; `*` and `?` stand for any text. `tools`: a row's title, key or app id; without a
+    wildcard a part of it will do.
     """
 
     tools: tuple[str, ...] = ()
@@ -25,7 +26,7 @@ class Filters:
 
     def take(self, row: ToolRow) -> bool:
         """Whether the row is listed."""
-        titles = [f"*{one}*" for one in self.tools]
+        titles = [one if set(one) & set("*?") else f"*{one}*" for one in self.tools]
         return (
             _any(titles, (row.title, row.key, row.app_id or ""))
             and _any(self.machines, (row.machine,))

@@ -139,9 +139,8 @@ class Rulings:
         name = ruling.decision.name if ruling.decision else None
         return replace(row, name=name or row.name, decided=decided)
 
-    def sum_up(self, ruled: Iterable[tuple[Ruling, str]]) -> DecisionsRead | None:
-        """What the file came to, by the rulings on all rows, each with the row's title; None where there is no file."""
-        several = list(ruled)
+    def sum_up(self, ruled: Sequence[tuple[Ruling, str | None]]) -> DecisionsRead | None:
+        """What the file came to, by all rulings, each with the title that its row has in the report; None: no file."""
         found = self._decisions
         if not found.source:
             return None
@@ -149,9 +148,9 @@ class Rulings:
             source=found.source,
             sha256=found.sha256,
             entries=len(found.entries),
-            rows=sum(one.decision is not None for one, _ in several),
-            expected=tuple(self._expected([one for one, _ in several])),
-            remarks=tuple(self._remarks(several)),
+            rows=sum(one.decision is not None and title is not None for one, title in ruled),
+            expected=tuple(self._expected([one for one, _ in ruled])),
+            remarks=tuple(self._remarks(ruled)),
             problem=found.problem,
         )
 
@@ -204,7 +203,7 @@ class Rulings:
             title = entry.name or next(iter(entry.match.values()))
             yield Expected(title, str(entry.expect), None if last is None else moment_of(last), seen)
 
-    def _remarks(self, ruled: Sequence[tuple[Ruling, str]]) -> Iterable[Remark]:
+    def _remarks(self, ruled: Sequence[tuple[Ruling, str | None]]) -> Iterable[Remark]:
         for entry in self._decisions.unmatched([one.subject for one, _ in ruled]):
             yield Remark("unmatched", entry.title)
         for entry in self._decisions.entries:

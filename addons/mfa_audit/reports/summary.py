@@ -54,8 +54,10 @@ def summarise(
     end = now if ledger.end is None else min(now, ledger.end)
     sign_ins = facts_by_party(ledger.sign_ins)
     rulings = Rulings(settings, grouping, end)
-    tools, quiet, retired = [], [], []
-    ruled: dict[str, Ruling] = {}
+    tools: list[ToolRow] = []
+    quiet: list[ToolRow] = []
+    retired: list[ToolRow] = []
+    ruled: list[tuple[Ruling, str | None]] = []
     for group in grouping.groups.values():
         if not group.uses:
             continue
@@ -66,18 +68,18 @@ def summarise(
             partial(judge_row, group, watched=watched, now=end, since=ledger.start, strict=settings.strict),
             strict=settings.strict,
         )
+        if not group.listed and (standing.why is None or standing.why.kind == "fixed"):
+            ruled.append((ruling, None))
+            continue
         row = make_row(group, standing, grouping, label, group.listed or group.uses)
         if group.listed:
             row = with_causes(row, causes_of(group.parties, sign_ins))
         row = rulings.mark(ruling, row)
-        ruled[row.key] = ruling
-        counts = group.listed or (standing.why is not None and standing.why.kind != "fixed")
-        if counts and ruling.is_retired and row.verdict in FAILING:
+        ruled.append((ruling, row.key))
+        if ruling.is_retired and row.verdict in FAILING:
             retired.append(row)
-        elif group.listed:
-            tools.append(row)
-        elif counts:
-            quiet.append(row)
+        else:
+            (tools if group.listed else quiet).append(row)
     rows = tell_apart([*sort(tools), *sort(quiet), *sort(retired)])
     titles = {row.key: row.title for row in rows}
     retired = rows[len(tools) + len(quiet) :]
@@ -111,7 +113,7 @@ def summarise(
         own=own,
         signed_in=() if own else applications_signed_in(ledger, settings.people),
         retired=tuple(retired),
-        decisions=rulings.sum_up((one, titles[key]) for key, one in ruled.items()),
+        decisions=rulings.sum_up([(one, key and titles[key]) for one, key in ruled]),
         weeks=count_by_week(ledger.weeks, grouping),
     )
     return replace(report, answer=answer_of(report))

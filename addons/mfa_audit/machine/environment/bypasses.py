@@ -72,22 +72,25 @@ def warnings_for(
     command: Sequence[str],
     environment: Mapping[str, str],
     *,
+    trusted: bool = False,
     platform: str = sys.platform,
 ) -> list[str]:
     """Sentences on why `command` might not use the proxy or not trust it, each with what helps; often none.
 
     `command` is the program and its arguments as given to `run`, `environment` what it will be started with
-    (PATH is looked at), `platform` a `sys.platform`. Looks at files and may ask a program for its version;
-    raises nothing.
+    (PATH is looked at), `trusted` whether a store trusts the proxy's authority, `platform` a `sys.platform`. Looks at
+    files and may ask a program for its version; raises nothing.
     """
     name = _name(command[0])
     path = shutil.which(command[0], path=environment.get("PATH", os.defpath))
     rules: tuple[Callable[[], str | None], ...] = (
         lambda: _of_java(environment),
         lambda: None if name in _REFUSING and _takes_ours(name, command) else _ELSEWHERE.get(name),
-        lambda: _of_windows(name) if platform == "win32" else None,
+        lambda: _of_windows(name, trusted=trusted) if platform == "win32" else None,
         lambda: _of_node(path, environment) if name in _NODE_PROGRAMS else None,
-        lambda: _of_go(path) if platform in ("win32", "darwin") and path is not None else None,
+        lambda: (
+            _of_go(path) if not trusted and platform in ("win32", "darwin") and path is not None else None
+        ),
     )
     return [f"{name}: {sentence}." for sentence in (rule() for rule in rules) if sentence is not None]
 
@@ -114,17 +117,22 @@ def _name(program: str) -> str:
     return re.sub(r"\.(exe|cmd|bat|com)\Z", "", PureWindowsPath(program).name.lower())
 
 
-def _of_windows(name: str) -> str | None:
+def _of_windows(name: str, *, trusted: bool) -> str | None:
+    """.NET, on Windows, trusts the Windows store only, and has no way to trust a root in one process."""
+    first = "" if trusted else "it trusts the Windows store only; run first: mfa-audit trust"
     if name in ("powershell", "powershell_ise"):
-        return (
-            "Windows PowerShell ignores the proxy variables and trusts the Windows store only; run first: "
-            "mfa-audit trust, and put at the top of the script: "
-            "mfa-audit env --shell powershell | Out-String | Invoke-Expression"
+        line_ = "it ignores the proxy variables; put at the top of the script: " + how_to_run(
+            Shell.POWERSHELL
         )
+        return f"{first}; {line_}" if first else line_
     if name in ("pwsh", "dotnet"):
-        return "on Windows .NET trusts the Windows store only; run first: mfa-audit trust"
+        return first or None
     if name == "curl":
-        return "the curl that comes with Windows ignores the trust variables; run first: mfa-audit trust"
+        return (
+            None
+            if trusted
+            else ("the curl that comes with Windows ignores the trust variables; run first: mfa-audit trust")
+        )
     return None
 
 

@@ -99,6 +99,11 @@ def render(shell: Shell, changes: Mapping[str, str | None]) -> list[str]:
     return [write[shell](name, value) for name, value in changes.items() if _is_name(name)]
 
 
+def remark(shell: Shell) -> str:
+    """A statement that does nothing and prints nothing."""
+    return "rem nothing was changed" if shell is Shell.CMD else "# nothing was changed"
+
+
 def dotnet_proxy(url: str) -> list[str]:
     """PowerShell's statements that send the .NET of the present session through `url`.
 

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path, PurePath
 from typing import Final
 
@@ -21,8 +22,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
 from mfa_audit.errors import AuditError
+from mfa_audit.machine.authorities import is_ours
 
 _STEP_SECONDS: Final = 120
+
+
+class Scope(StrEnum):
+    """Whom a store is asked by: programs of one account, or of every account of the machine."""
+
+    USER = "user"
+    MACHINE = "machine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,7 @@ class Certificate:
     der: bytes = field(repr=False)
     name: str  # its common name, as stores show it
     sha1: str  # upper-case hex, the name that Windows and macOS know a certificate by
+    ours: bool = True  # carries our name and our constraints
 
     @property
     def label(self) -> str:
@@ -43,12 +53,22 @@ class Certificate:
 def load_certificate(file: Path) -> Certificate:
     """The certificate in the PEM file `file`. Raises AuditError when there is none."""
     try:
-        certificate = x509.load_pem_x509_certificate(file.read_bytes())
+        return _describe(file, x509.load_pem_x509_certificate(file.read_bytes()))
     except (OSError, ValueError) as error:
         raise AuditError(
             f"there is no certificate in {file}; `mfa-audit proxy` makes one when it starts, or name another "
             "file with --ca"
         ) from error
+
+
+def write_certificate(der: bytes, file: Path) -> Certificate:
+    """Write the certificate `der` as PEM to `file`, for programs that ask for a file. Raises OSError, ValueError."""
+    certificate = x509.load_der_x509_certificate(der)
+    file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    return _describe(file, certificate)
+
+
+def _describe(file: Path, certificate: x509.Certificate) -> Certificate:
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     sha1 = certificate.fingerprint(hashes.SHA1()).hex().upper()  # noqa: S303
     return Certificate(
@@ -56,6 +76,7 @@ def load_certificate(file: Path) -> Certificate:
         certificate.public_bytes(serialization.Encoding.DER),
         str(names[0].value) if names else sha1,
         sha1,
+        is_ours(certificate),
     )
 
 
@@ -161,17 +182,26 @@ Step = Run | Copy | Delete | MakeFolder
 class Store:
     """One place that keeps trusted authorities.
 
-    `key` is what `--store` names. `holds` looks whether a certificate is there: None when it cannot be told.
-    `obstacle` says why this user cannot change it now, and what to do.
+    `key` is what `--store` names, `place` which of several of that kind: a path, or empty. `holds` looks whether a
+    certificate is there, None when it cannot be told; `trusts`, where it is given, whether it counts there, too: a
+    prompt that was cancelled may leave a certificate that nobody trusts. `obstacle` says why this user cannot change
+    it now, and what to do.
     """
 
     key: str
     title: str
+    scope: Scope
     add: Callable[[Certificate], list[Step]]
     remove: Callable[[Certificate], list[Step]]
     holds: Callable[[Certificate], bool | None]
+    trusts: Callable[[Certificate], bool | None] | None = None
     obstacle: str | None = None
     remark: str | None = None
+    place: str = ""
+
+    def is_trusting(self, certificate: Certificate) -> bool | None:
+        """Whether it trusts the certificate; None when that cannot be told."""
+        return (self.trusts or self.holds)(certificate)
 
 
 def output_of(program: str, *arguments: str) -> str | None:

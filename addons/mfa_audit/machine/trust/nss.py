@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from mfa_audit.machine.environment import roots
-from mfa_audit.machine.trust import Certificate, Delete, MakeFolder, Run, Step, Store, output_of
+from mfa_audit.machine.trust import Certificate, Delete, MakeFolder, Run, Scope, Step, Store, output_of
 
 CHROMIUM: Final = Path(".pki/nssdb")
 # Chromium's newer place, which it uses where the older one is missing.
@@ -42,10 +42,9 @@ def stores(home: Path, *, programs: Iterable[str] = CHROMIUM_PROGRAMS) -> list[S
     found = [home / place for place in (CHROMIUM, CHROMIUM_XDG) if (home / place / "cert9.db").is_file()]
     if not found and any(shutil.which(program) for program in programs):
         found = [home / CHROMIUM]
-    made = [_store("chromium", "Chromium, Chrome, Edge", folder) for folder in found]
+    made = [store_at("chromium", folder) for folder in found]
     for place in FIREFOX_FOLDERS:
-        for database in sorted((home / place).glob("*/cert9.db")):
-            made.append(_store("firefox", f"Firefox, profile {database.parent.name}", database.parent))
+        made += [store_at("firefox", file.parent) for file in sorted((home / place).glob("*/cert9.db"))]
     return made
 
 
@@ -76,8 +75,10 @@ def remove_from(folder: Path, it: Certificate) -> list[Step]:
     return steps
 
 
-def _store(key: str, title: str, folder: Path) -> Store:
+def store_at(key: str, folder: Path) -> Store:
+    """The database in `folder`, of the kind `key`: chromium or firefox."""
     database = f"sql:{folder}"
+    title = "Chromium, Chrome, Edge" if key == "chromium" else f"Firefox, profile {folder.name}"
 
     def holds(it: Certificate) -> bool | None:
         if not (folder / "cert9.db").is_file():
@@ -87,11 +88,24 @@ def _store(key: str, title: str, folder: Path) -> Store:
         listed = output_of("certutil", "-L", "-d", database, "-n", it.name, "-a")
         return listed is not None and it.der in roots.from_pem(listed.encode())
 
+    def trusts(it: Certificate) -> bool | None:
+        held = holds(it)
+        listed = output_of("certutil", "-L", "-d", database) if held else None
+        # A capital C among the flags for servers: trusted to issue their certificates.
+        return (
+            held
+            if not listed
+            else re.search(rf"^{re.escape(it.name)}\s+\w*C", listed, re.MULTILINE) is not None
+        )
+
     return Store(
         key,
         f"{title} ({folder})",
+        Scope.USER,
         add=lambda it: add_to(folder, it),
         remove=lambda it: remove_from(folder, it),
         holds=holds,
+        trusts=trusts,
         obstacle=None if shutil.which("certutil") else _MISSING_TOOL,
+        place=str(folder),
     )

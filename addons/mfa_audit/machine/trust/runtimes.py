@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from mfa_audit.machine.environment import java
-from mfa_audit.machine.trust import Certificate, Run, Step, Store
+from mfa_audit.machine.trust import Certificate, Run, Scope, Step, Store
 
 # Kept by the system's own store, which passes on to them what it is given.
 _OF_THE_SYSTEM: Final = (Path("/etc/ssl/certs/java"), Path("/etc/pki"))
@@ -17,13 +17,15 @@ _OF_THE_SYSTEM: Final = (Path("/etc/ssl/certs/java"), Path("/etc/pki"))
 def stores(base: Mapping[str, str]) -> list[Store]:
     """The store of each Java runtime that a program with the environment `base` may use."""
     return [
-        _store(path)
+        store_at(path)
         for path in java.own_stores(base)
         if not any(path.is_relative_to(folder) for folder in _OF_THE_SYSTEM)
     ]
 
 
-def _store(path: Path) -> Store:
+def store_at(path: Path) -> Store:
+    """The store in the file `path`, a runtime's `cacerts`."""
+
     def keytool(it: Certificate, *arguments: str) -> Run:
         options = ("-alias", it.label, "-keystore", str(path), "-storepass", java.PASSWORD)
         return Run(_keytool_beside(path), (*arguments, *options))
@@ -37,12 +39,14 @@ def _store(path: Path) -> Store:
     return Store(
         key="java",
         title=f"Java ({path})",
+        scope=Scope.MACHINE
+        if os.name == "posix" and path.exists() and path.stat().st_uid == 0
+        else Scope.USER,
+        place=str(path),
         add=add,
         remove=remove,
         holds=lambda it: java.holds(path, it.der),
-        obstacle=None
-        if os.access(path, os.W_OK)
-        else "you may not write to it; repeat this as its owner with --store java and --ca FILE",
+        obstacle=None if os.access(path, os.W_OK) else "you may not write to it; repeat this as its owner",
         remark="Java does not look at the authority's name constraints: until untrust, whoever has its key "
         "could answer Java programs for any host.",
     )

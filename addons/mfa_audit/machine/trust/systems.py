@@ -3,33 +3,46 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from mfa_audit.machine.environment import java, roots
-from mfa_audit.machine.trust import Certificate, Copy, Delete, Run, Step, Store, output_of
+from mfa_audit.machine.trust import Certificate, Copy, Delete, Run, Scope, Step, Store, output_of
+
+# Each scope's own place. The store that certutil shows for a user has the machine's certificates in it as well
+# (learn.microsoft.com/windows/win32/seccrypto/system-store-locations).
+_REGISTRY: Final = r"SOFTWARE\Microsoft\SystemCertificates"
 
 
 def windows(*, machine: bool) -> Store:
     """CurrentUser\\Root, or LocalMachine\\Root for services and every account of the machine."""
     scope = () if machine else ("-user",)
+    hive = "HKLM" if machine else "HKCU"
 
-    def holds(certificate: Certificate) -> bool | None:
+    def is_in(folder: str, it: Certificate) -> bool | None:
         # It exits with an error when it finds nothing; its words are in the system's language.
-        if shutil.which("certutil.exe") is None:
+        if shutil.which("reg.exe") is None:
             return None
-        return output_of("certutil.exe", *scope, "-store", "Root", certificate.sha1) is not None
+        key = rf"{hive}\{_REGISTRY}\{folder}\Certificates\{it.sha1}"
+        return output_of("reg.exe", "query", key) is not None
+
+    def trusts(it: Certificate) -> bool | None:
+        return is_in("Root", it) and not is_in("Disallowed", it)
 
     return Store(
         key="windows-machine" if machine else "windows",
         title="Windows, LocalMachine\\Root" if machine else "Windows, CurrentUser\\Root",
+        scope=Scope.MACHINE if machine else Scope.USER,
         add=lambda it: [Run("certutil.exe", (*scope, "-f", "-addstore", "Root", str(it.file)))],
         remove=lambda it: [Run("certutil.exe", (*scope, "-delstore", "Root", it.sha1))],
-        holds=holds,
+        holds=lambda it: is_in("Root", it),
+        trusts=trusts,
         obstacle=_needs_administrator() if machine else None,
         remark=None
         if machine
-        else "Windows asks you once whether you want this. For service accounts: --machine.",
+        else "Windows asks you once whether you want this. For service accounts: --machine --for ACCOUNT.",
     )
 
 
@@ -40,6 +53,11 @@ def macos(home: Path, *, machine: bool) -> Store:
         if machine
         else PurePosixPath(home, "Library/Keychains/login.keychain-db")
     )
+    return keychain_at(keychain, machine=machine)
+
+
+def keychain_at(keychain: PurePosixPath, *, machine: bool) -> Store:
+    """A keychain of macOS by its path."""
     domain = ("-d",) if machine else ()
 
     def add(it: Certificate) -> list[Step]:
@@ -56,14 +74,24 @@ def macos(home: Path, *, machine: bool) -> Store:
         listing = output_of("security", "find-certificate", "-a", "-Z", str(keychain))
         return None if listing is None else it.sha1 in listing
 
+    def trusts(it: Certificate) -> bool | None:
+        # The certificate is added before the password is asked for: cancelled, it is there without a setting. The
+        # settings are listed by name (`Cert 0: mfa-audit 1a2b3c4d`); without any, the program ends with an error.
+        settings = output_of("security", "dump-trust-settings", *domain) or ""
+        named = re.search(rf"^Cert \d+: {re.escape(it.name)}$", settings, re.MULTILINE) is not None
+        return holds(it) and named
+
     return Store(
         key="macos-system" if machine else "macos",
         title="macOS, system keychain" if machine else "macOS, login keychain",
+        scope=Scope.MACHINE if machine else Scope.USER,
         add=add,
         remove=remove,
         holds=holds,
-        obstacle=_needs_root("macos-system") if machine else None,
+        trusts=trusts,
+        obstacle=_needs_root() if machine else None,
         remark=None if machine else "macOS asks for your password.",
+        place=str(keychain),
     )
 
 
@@ -88,14 +116,23 @@ def debian(root: Path = Path("/")) -> Store:
             steps.append(Run("keytool", ("-delete", *options)))
         return steps
 
-    def holds(it: Certificate) -> bool | None:
-        try:
-            bundle = it.der in roots.at(links / "ca-certificates.crt")
-        except OSError:
-            return None
-        return bundle or (source / f"{it.label}.crt").exists() or java.holds(java_store, it.der)
+    def trusts(it: Certificate) -> bool | None:
+        return _is_in(links / "ca-certificates.crt", it)
 
-    return Store("debian", "System store (update-ca-certificates)", add, remove, holds, _needs_root("debian"))
+    def holds(it: Certificate) -> bool | None:
+        bundle = trusts(it)
+        return bundle or (source / f"{it.label}.crt").exists() or java.holds(java_store, it.der) or bundle
+
+    return Store(
+        "debian",
+        "System store (update-ca-certificates)",
+        Scope.MACHINE,
+        add,
+        remove,
+        holds,
+        trusts,
+        _needs_root(),
+    )
 
 
 def fedora(root: Path = Path("/")) -> Store:
@@ -109,13 +146,30 @@ def fedora(root: Path = Path("/")) -> Store:
     def remove(it: Certificate) -> list[Step]:
         return [Delete(anchors / f"{it.label}.pem"), Run("update-ca-trust", ("extract",))]
 
-    def holds(it: Certificate) -> bool | None:
-        try:
-            return it.der in roots.at(bundle) or (anchors / f"{it.label}.pem").exists()
-        except OSError:
-            return None
+    def trusts(it: Certificate) -> bool | None:
+        return _is_in(bundle, it)
 
-    return Store("fedora", "System store (update-ca-trust)", add, remove, holds, _needs_root("fedora"))
+    def holds(it: Certificate) -> bool | None:
+        bundled = trusts(it)
+        return bundled or (anchors / f"{it.label}.pem").exists() or bundled
+
+    return Store(
+        "fedora",
+        "System store (update-ca-trust)",
+        Scope.MACHINE,
+        add,
+        remove,
+        holds,
+        trusts,
+        _needs_root(),
+    )
+
+
+def _is_in(bundle: Path, it: Certificate) -> bool | None:
+    try:
+        return it.der in roots.at(bundle)
+    except OSError:
+        return None
 
 
 def _links_to(folder: Path, name: str) -> list[Path]:
@@ -125,10 +179,8 @@ def _links_to(folder: Path, name: str) -> list[Path]:
     return [link for link in sorted(folder.iterdir()) if link.is_symlink() and str(link.readlink()) == name]
 
 
-def _needs_root(key: str) -> str | None:
-    if os.name != "posix" or os.geteuid() == 0:
-        return None
-    return f"only root may change it; run the same with sudo, --store {key} and --ca FILE"
+def _needs_root() -> str | None:
+    return None if os.name != "posix" or os.geteuid() == 0 else "only root may change it"
 
 
 def _needs_administrator() -> str | None:
@@ -138,6 +190,4 @@ def _needs_administrator() -> str | None:
 
     if ctypes.windll.shell32.IsUserAnAdmin():  # type: ignore[attr-defined,unused-ignore]
         return None
-    return (
-        "only an administrator may change it; repeat this in a PowerShell started with 'Run as administrator'"
-    )
+    return "only an administrator may change it"
