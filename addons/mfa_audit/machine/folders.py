@@ -36,7 +36,10 @@ def trust_journal() -> Path:
 
 
 def machine_folder() -> Path:
-    """What an administrator keeps for every account: the journal of the machine's stores, authorities of services."""
+    """What an administrator keeps for every account: the journal of the machine's stores, authorities of services.
+
+    Not the `mfa-audit` where a service's unit or job may keep its database: that one belongs to the service.
+    """
     if chosen := os.environ.get(HOME_VARIABLE):
         return Path(chosen).absolute() / "machine"
     if sys.platform == "win32":

@@ -13,6 +13,7 @@ from mfa_audit.machine.authorities import PRIVATE_FILE, PUBLIC_FILE, Authority, 
 from mfa_audit.machine.folders import machine_folder
 from mfa_audit.machine.kept_authorities import is_due, keep
 from mfa_audit.machine.trust import Run
+from mfa_audit.machine.trust.changes import make_machine_folder
 
 # Whose it is, in the folder of each: on Windows no mode says it.
 _ACCOUNT_FILE: Final = "account.txt"
@@ -26,9 +27,9 @@ def ensure_for(account: str, hosts: Sequence[str]) -> Authority:
     number = _number_of(account)
     folder = machine_folder() / "authorities"
     with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_machine_folder()
+        folder.mkdir(exist_ok=True)
         if os.name == "posix":  # whatever the umask says: the account has to get there
-            machine_folder().chmod(0o755)
             folder.chmod(0o755)
         found = [place for place in sorted(folder.iterdir()) if _account_of(place) == account]
     for place in found:

@@ -56,7 +56,7 @@ def identify(party: Party, tool: Tool, names: frozenset[str]) -> Identity:
         party.origin.machine,
         party.origin.capture,
         None if program is None else program.name,
-        None if program is None else program.account,
+        party.origin.account if program is None or program.account is None else program.account,
         None if program is None else program.started_by,
         None if specific else tool.name if tool.name in names else tool,
     )
@@ -181,19 +181,30 @@ def judge_row(
     group: Group, evidence: Evidence, watched: WatchedBy, now: float, since: float | None, *, strict: bool
 ) -> Standing:
     """The standing of the row at the moment `now`; with `strict` no call without MFA in the period is forgiven."""
-    if strict and since is not None:
-        evidence = {
-            credential: [one for one in stretches if one.last >= since]
-            for credential, stretches in evidence.items()
-        }
     facts = RowFacts(
         evidence,
         starter_known=group.specific and is_unattended(group.identity.started_by),
         specific=group.specific,
         captured=group.identity.capture is not None,
     )
-    times = [watched[recorder] for recorder in group.recorders if recorder in watched]
-    return weigh(facts, union(one for several in times for one in several), now, since=since, strict=strict)
+    several = [watched[recorder] for recorder in group.recorders if recorder in watched]
+    times = union(one for recorded in several for one in recorded)
+    if strict:
+        found = weigh(_within(facts, since), times, now, since=since, strict=True)
+        if found.verdict is Verdict.NON_COMPLIANT:
+            return found
+    # What came before the period counts no less for being strict.
+    return weigh(facts, times, now, since=since)
+
+
+def _within(facts: RowFacts, since: float | None) -> RowFacts:
+    if since is None:
+        return facts
+    evidence = {
+        credential: [one for one in stretches if one.last >= since]
+        for credential, stretches in facts.evidence.items()
+    }
+    return replace(facts, evidence=evidence)
 
 
 def union(times: Iterable[Watched]) -> list[Watched]:

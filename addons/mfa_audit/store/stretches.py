@@ -34,9 +34,9 @@ _PATTERN: Final = " | ".join(
         f"((unanswered < calls) << {len(Counts._fields) + 1})",
     ]
 )
-# A call without a token is nobody's, unless the server or Microsoft said something of it.
+# A call without a token is nobody's, unless Partner Center took it, or it or Microsoft said something of it.
 _TELLING: Final = (
-    "(form <> 'none' OR blocked OR blocked_by_test OR server_compliant OR server_non_compliant"
+    "(form <> 'none' OR accepted OR blocked OR blocked_by_test OR server_compliant OR server_non_compliant"
     " OR microsoft_compliant OR microsoft_non_compliant)"
 )
 
@@ -119,10 +119,12 @@ class Stretches:
         self._connection.execute(
             "CREATE TEMP TABLE words (at, token_id, client_id, program_id, session_id, compliant)"
         )
-        low, high = self._connection.execute(
-            "SELECT min(at), max(at) FROM microsoft_requests WHERE mfa_compliant IS NOT NULL AND request_id IS NOT NULL"
+        said, low, high = self._connection.execute(
+            "SELECT count(mfa_compliant), ifnull(min(at), ?), ifnull(max(at), ?) FROM microsoft_requests"
+            " WHERE request_id IS NOT NULL",
+            [-FAR, FAR],
         ).fetchone()
-        if low is None:
+        if not said:
             return False
         # Microsoft's list spans a week at most: one look at that week's calls, without an index that each live call
         # would have to pay for. An hour is for clocks that differ. Attempts under one id are each of that word; where

@@ -121,18 +121,14 @@ def _of_windows(name: str, *, trusted: bool) -> str | None:
     """.NET, on Windows, trusts the Windows store only, and has no way to trust a root in one process."""
     first = "" if trusted else "it trusts the Windows store only; run first: mfa-audit trust"
     if name in ("powershell", "powershell_ise"):
-        line_ = "it ignores the proxy variables; put at the top of the script: " + how_to_run(
+        script = "it ignores the proxy variables; put at the top of the script: " + how_to_run(
             Shell.POWERSHELL
         )
-        return f"{first}; {line_}" if first else line_
+        return f"{first}; {script}" if first else script
     if name in ("pwsh", "dotnet"):
         return first or None
-    if name == "curl":
-        return (
-            None
-            if trusted
-            else ("the curl that comes with Windows ignores the trust variables; run first: mfa-audit trust")
-        )
+    if name == "curl" and not trusted:
+        return "the curl that comes with Windows ignores the trust variables; run first: mfa-audit trust"
     return None
 
 
