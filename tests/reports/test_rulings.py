@@ -18,6 +18,7 @@ from mfa_audit.reports.model import Report
 from mfa_audit.reports.periods import read_period
 from mfa_audit.reports.settings import Settings
 from mfa_audit.reports.summary import answer_of
+from observed import observe
 
 OTHER = Program("other.ps1", "svc", None)
 
@@ -118,9 +119,20 @@ def test_a_fix_to_come_forgives_nothing(tmp_path: Path) -> None:
     database = tmp_path / "a.db"
     record(database, bad(3, program=SCRIPT), good(1, 2, program=SCRIPT))
     plain, ahead = follow(database), follow(database, f"fixed = {day(-3)}")
-    assert only(plain).verdict is only(ahead).verdict
+    row = only(ahead)
+    assert (only(plain).verdict, Fix.AHEAD) == (row.verdict, row.decided and row.decided.fix)
     assert ahead.decisions is not None
     assert ["fixed-ahead"] == [one.kind for one in ahead.decisions.remarks]
+
+
+def test_a_fix_of_what_could_not_be_told(tmp_path: Path) -> None:
+    """A tool whose tokens could not be read is with MFA once it was changed, by its good tokens since alone."""
+    database = tmp_path / "a.db"
+    opaque = [observe(ago(days), token="0.opaque-token", program=SCRIPT) for days in (6, 5)]
+    record(database, opaque, good(6, 5, 2, 1, program=SCRIPT))
+    assert Verdict.UNDETERMINED is only(follow(database)).verdict
+    row = only(follow(database, f"fixed = {day(3)}"))
+    assert (Verdict.COMPLIANT, 2) == (row.verdict, row.decided and row.decided.good_tokens)
 
 
 def test_strict_forgives_no_fix(tmp_path: Path) -> None:
@@ -208,6 +220,19 @@ def test_what_was_true_then_is_judged_by_then(tmp_path: Path) -> None:
     assert (
         Verdict.NON_COMPLIANT is only(report_on([database], read_period("35d", "5d", now), settings)).verdict
     )
+
+
+def test_a_week_forgives_nothing(tmp_path: Path) -> None:
+    """A call without MFA makes its week a failing one, also where good ones came in the same week."""
+    database = tmp_path / "a.db"
+    monday = (
+        7 + datetime.fromtimestamp(ago(0), UTC).astimezone().weekday()
+    )  # so many days ago was last week's
+    record(
+        database, bad(monday - 1, program=SCRIPT), good(monday - 2, monday - 3, monday - 4, program=SCRIPT)
+    )
+    [week] = follow(database).weeks
+    assert (1, 1, 0) == (week.tools, week.failing, week.unclear)
 
 
 def test_weeks_are_judged_by_themselves(tmp_path: Path) -> None:
