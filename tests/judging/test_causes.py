@@ -47,6 +47,10 @@ REQUIRED = {"requirement": "multiFactorAuthentication"}
         ({"policies": ()}, "no-policy"),
         ({"policies": (), "trusted_network": None}, "no-policy"),
         ({}, "policy-without-mfa"),
+        *(
+            ({"protocol": protocol}, "policy-without-mfa")
+            for protocol in ("wsFederation", "deviceCode", None)
+        ),
         ({"requirement": "SingleFactorAuthentication"}, "policy-without-mfa"),
         *(({"error": code}, "grant-gone") for code in (50173, 700082, 700084, 70043)),
         *(({"error": code}, "mfa-expired") for code in (50078, 50133)),
@@ -72,8 +76,8 @@ def test_causes_are_summed_by_kind() -> None:
     newer = (("Block legacy clients", "success"),)
     found = find_causes(
         [
-            sign_in(times=4, last=300.0, policies=newer),
-            sign_in(times=2, last=200.0),
+            sign_in(times=3, last=300.0, policies=newer),
+            sign_in(times=3, last=200.0),
             sign_in(**REQUIRED, times=50, last=900.0),
             sign_in(**ROPC, times=1, last=50.0),
         ]

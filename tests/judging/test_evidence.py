@@ -314,8 +314,8 @@ def test_every_reason_has_advice_of_its_own_or_needs_none(reason: str) -> None:
     assert (row.advice is None) == (row.verdict in (Verdict.COMPLIANT, Verdict.EXEMPT))
 
 
-@pytest.mark.parametrize(("hours", "kind"), [(22, "waiting"), (23, "waiting"), (24, "fixed")])
-def test_a_lasting_change_takes_a_day(hours: int, kind: str) -> None:
+@pytest.mark.parametrize(("hours", "kind"), [(22, "waiting"), (23.9, "waiting"), (24, "fixed")])
+def test_a_lasting_change_takes_a_day(hours: float, kind: str) -> None:
     """Good tokens less than 24 hours apart may be two of one sign-in: a scheduled job is fixed from 24 hours on."""
     noon = 0.5
     second = 21 + noon + (hours - 24) / 24
