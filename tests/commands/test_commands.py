@@ -22,7 +22,7 @@ def test_help_groups_the_commands(audit: Audit) -> None:
     """`mfa-audit --help` and `mfa-audit help` list each command once, in three groups, on one screen."""
     told = audit.run("--help").stdout
     assert told == audit.run("help").stdout
-    assert 32 > len(told.splitlines())
+    assert 36 > len(told.splitlines())
     assert ["Audit:", "Set up:", "Look:"] == [
         line for line in told.splitlines() if line in ("Audit:", "Set up:", "Look:")
     ]
@@ -196,7 +196,33 @@ def test_paths_beyond_the_code_page(audit: Audit, recorded: Path, encoding: str)
         (["report", "--db", copy], 0),
         (["report", "--db", odd.with_suffix(".none")], 2),
     ):
-        done = audit.run(*arguments, PYTHONIOENCODING=encoding)
+        done = audit.run(*arguments, PYTHONIOENCODING="ascii")
         assert expected == done.returncode, done.stderr
         assert "unexpected" not in done.stderr
     assert copy.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["trust", "--dry-run"], ["doctor"], ["report"], ["help", "run"], ["env"], ["untrust"]],
+    ids=" ".join,
+)
+def test_no_code_page_breaks_the_output(audit: Audit, tmp_path: Path, arguments: list[str]) -> None:
+    """Whatever a console's code page lacks is spelled, not an error, also in the path of a home folder."""
+    home = str(tmp_path / "\u00dcbung \u2713")
+    done = audit.run(*arguments, PYTHONIOENCODING="ascii", PYTHONUTF8="0", MFA_AUDIT_HOME=home, HOME=home)
+    assert "UnicodeEncodeError" not in done.stderr
+    assert "unexpected" not in done.stderr
+
+
+def test_a_closed_pipe_of_windows_is_quiet() -> None:
+    """Windows says EINVAL where others say EPIPE: nothing is said, and the exit code is that of a failure."""
+    script = (
+        "import errno, sys\nfrom mfa_audit import commands\n"
+        "def broken(**_): raise OSError(errno.EINVAL, 'Invalid argument')\n"
+        "commands.group.main = broken\ncommands.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (2, "", "") == (done.returncode, done.stdout, done.stderr)

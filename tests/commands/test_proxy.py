@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from clients import API
+from mfa_audit.commands.demo.standin import StandIn
 from processes import Audit, Running
 
 CUSTOMERS = f"{API}/v1/customers"
@@ -66,7 +67,7 @@ def test_ctrl_c_reports(proxy: Running, curl: str, app_only: str) -> None:
     proxy.signal(signal.SIGINT)
     done = proxy.end()
     assert done.returncode == 0
-    assert "App-only: the rule does not apply" in done.stderr
+    assert "App-only" in done.stderr
     with socket.socket() as free:
         free.bind(("127.0.0.1", port))
 
@@ -134,6 +135,67 @@ def test_enforcing_counts_as_our_own_test(
     report = audit.run("report", "--db", database, "--format", "json").stdout
     assert '"blocked": 0' in report
     assert '"blocked_by_test": 1' in report
+
+
+def env_of(audit: Audit, running: Running) -> dict[str, str]:
+    """The variables that `mfa-audit env` sets in a terminal for this proxy."""
+    lines = audit.run("env", "--shell", "bash", "--port", str(running.wait_for_port())).stdout
+    return dict(re.findall(r"^export (HTTPS_PROXY|CURL_CA_BUNDLE)='?(.+?)'?$", lines, re.MULTILINE))
+
+
+def call_with(curl: str, variables: dict[str, str]) -> str:
+    """A call without a token from a terminal with these variables: curl's exit code and the answer's status code."""
+    command = [curl, "-sS", "-o", os.devnull, "-w", "%{http_code}", CUSTOMERS]
+    done = subprocess.run(
+        command, env={**os.environ, **variables}, capture_output=True, text=True, check=False
+    )
+    return f"{done.returncode} {done.stdout}"
+
+
+def test_a_proxy_for_other_hosts_changes_nothing_for_the_first(
+    audit: Audit, upstream: list[str], database: Path, curl: str
+) -> None:
+    """With a second proxy for further hosts, terminals of both, old and new, call on, each by its own authority."""
+    listen = ["proxy", "--db", database, "--listen", "127.0.0.1:0", *upstream]
+    first = audit.start(*listen)
+    first.wait_for("Listening at")
+    old = env_of(audit, first)
+    assert "0 401" == call_with(curl, old)
+    second = audit.start(*listen, "--host", "api.contoso.example")
+    second.wait_for("Listening at")
+    terminals = [old, env_of(audit, first), env_of(audit, second)]
+    assert ["0 401"] * 3 == [call_with(curl, variables) for variables in terminals]
+    authorities = {running.wait_for(r"Certificate authority: (.+)")[1] for running in (first, second)}
+    assert 2 == len(authorities)
+
+
+def test_recorders_with_different_company_roots(
+    audit: Audit, standin: StandIn, tmp_path: Path, curl: str
+) -> None:
+    """A recorder that does not know the company's root starts beside one that does, which goes on trusting it."""
+    options = standin.instead_of()
+    del options["ssl_verify_upstream_trusted_ca"]
+    upstream = [word for name, value in options.items() for word in ("--set", f"{name}={value}")]
+    listen = ["proxy", "--listen", "127.0.0.1:0", *upstream, "--db"]
+    first = audit.start(*listen, tmp_path / "a.db", SSL_CERT_FILE=str(standin.certificate_file))
+    first.wait_for("Listening at")
+    second = audit.start(*listen, tmp_path / "b.db")
+    second.wait_for("Listening at")
+    assert ["0 401", "0 502"] == [call_with(curl, env_of(audit, running)) for running in (first, second)]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_nothing_is_left_of_a_proxy(audit: Audit, database: Path, home: Path) -> None:
+    """At its end nothing of a proxy is left but its authority and the database; no second copy of the key ever lies
+    about while it runs.
+    """
+    running = audit.start("proxy", "--db", database, "--listen", "127.0.0.1:0")
+    running.wait_for("Listening at")
+    files = [path for path in home.rglob("*") if path.is_file()]
+    assert ["mitmproxy-ca.pem"] == [path.name for path in files if b"PRIVATE KEY" in path.read_bytes()]
+    running.stop()
+    left = {path.name for path in home.rglob("*") if path.is_file()}
+    assert {".lock", "mitmproxy-ca.pem", "mitmproxy-ca-cert.pem"} == left
 
 
 def test_who_is_left_without_a_proxy_is_named(proxy: Running) -> None:

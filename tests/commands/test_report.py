@@ -300,3 +300,107 @@ def test_the_docs_list_the_formats() -> None:
     for name, row in FORMATS.items():
         endings = ", ".join(f"`{ending}`" for ending in row.endings) or "anything else"
         assert f"| `{name}` | {endings} |" in text
+
+
+def test_what_changed_since_a_week(audit: Audit, database: Path) -> None:
+    """--compare says which tools are new without MFA or have gone quiet; --fail-on new goes by that alone."""
+    now = time.time()
+    record(database, "pwd", at=now - 20 * 86400, agent="known/1.0")
+    record(database, "pwd", at=now - 86400, agent="known/1.0")
+    record(database, "pwd", "mfa", at=now - 10 * 86400, agent="gone/1.0")
+    options = ("report", "--db", database, "--format", "json", "--compare", "7d", "--fail-on", "new")
+    done = audit.run(*options)
+    found = json.loads(done.stdout)["comparison"]
+    assert (0, [], ["gone"]) == (
+        done.returncode,
+        found["new"],
+        [row["title"] for row in found["quiet"]],
+    )
+    record(database, "pwd", at=now - 3600, agent="fresh/1.0")
+    done = audit.run(*options)
+    assert (1, ["fresh"]) == (
+        done.returncode,
+        [row["title"] for row in json.loads(done.stdout)["comparison"]["new"]],
+    )
+
+
+def test_what_changed_since_a_kept_report(audit: Audit, database: Path, tmp_path: Path) -> None:
+    """A report that was kept as JSON can be compared with; every format says what changed since."""
+    record(database, "pwd", at=time.time() - 3600, agent="known/1.0")
+    kept = tmp_path / "kept.json"
+    audit.run("report", "--db", database, "--output", kept)
+    time.sleep(1.1)  # a report's time is in whole seconds
+    record(database, "pwd", agent="fresh/1.0")
+    done = audit.run("report", "--db", database, "--format", "json", "--compare", kept, "--fail-on", "new")
+    found = json.loads(done.stdout)["comparison"]
+    assert (1, ["fresh"], [], []) == (
+        done.returncode,
+        [row["title"] for row in found["new"]],
+        found["fixed"],
+        found["quiet"],
+    )
+    for name in ("table", "html", "markdown", "junit"):
+        assert "1 new without MFA" in audit.run(
+            "report", "--db", database, "--format", name, "--compare", kept
+        ).stdout.replace("`", "")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"period": 1, "tools": []}', "[" * 100_000])
+def test_what_is_no_report_is_not_compared_with(
+    audit: Audit, database: Path, tmp_path: Path, content: str
+) -> None:
+    """Any other JSON ends in one sentence that says how to make a report to compare with."""
+    record(database, "pwd")
+    file = tmp_path / "other.json"
+    file.write_text(content, "utf-8")
+    done = audit.run("report", "--db", database, "--compare", file)
+    assert (2, "") == (done.returncode, done.stdout)
+    assert "is no report that can be compared with" in done.stderr
+
+
+def test_compare_and_fail_on_need_what_they_say(audit: Audit, database: Path) -> None:
+    """--fail-on new without --compare, and a time that is no time, are wrong usage."""
+    record(database, "pwd")
+    alone = audit.run("report", "--db", database, "--fail-on", "new")
+    assert (2, True) == (alone.returncode, "--fail-on new needs --compare" in alone.stderr)
+    for wrong in ("lately", "all", "2999-01-01"):
+        assert 2 == audit.run("report", "--db", database, "--compare", wrong).returncode
+
+
+def test_filters_choose_what_is_listed_only(audit: Audit, database: Path) -> None:
+    """Answer, totals and exit code are of all tools; how many are left out is said, also where all are."""
+    record(database, "pwd", agent="bad/1.0")
+    record(database, "pwd", "mfa", agent="fine/1.0")
+    record(database, "mfa", agent="fine-too/1.0")
+
+    def listed(*options: str) -> list[str]:
+        done = audit.run("report", "--db", database, "--format", "json", *options)
+        found = json.loads(done.stdout)
+        names = [tool["name"] for tool in found["tools"]]
+        assert (1, "no", 3, 3) == (
+            done.returncode,
+            found["answer"],
+            found["totals"]["tools"],
+            len(names) + (found["filtered"] or 0),
+        )
+        return sorted(names)
+
+    assert ["bad", "fine", "fine-too"] == listed()
+    assert ["fine", "fine-too"] == listed("--tool", "FINE")
+    assert ["bad"] == listed("--verdict", "non-compliant")
+    assert ["bad", "fine"] == listed("--tool", "bad", "--tool", "*fine")
+    assert ["bad", "fine", "fine-too"] == listed("--machine", platform.node(), "--user", "dana@*")
+    assert [] == listed("--machine", "elsewhere")
+    for name in ("table", "html", "markdown", "junit"):
+        done = audit.run("report", "--db", database, "--format", name, "--tool", "fine", "--tool", "nobody")
+        assert "1 of 3 tools calls Partner Center without MFA" in done.stdout, name
+        assert "Filters leave 1 tool out of the list" in " ".join(done.stdout.split()), name
+
+
+def test_a_filtered_report_is_not_compared_with(audit: Audit, database: Path, tmp_path: Path) -> None:
+    """What was left out of it would look new."""
+    record(database, "pwd")
+    kept = tmp_path / "kept.json"
+    audit.run("report", "--db", database, "--tool", "nobody", "--output", kept)
+    done = audit.run("report", "--db", database, "--compare", kept)
+    assert (2, True) == (done.returncode, "lists only some of its tools" in done.stderr)

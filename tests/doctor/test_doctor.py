@@ -16,13 +16,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from endpoints import Endpoint, Issuer, listening
 from mfa_audit.doctor import State, Surroundings, machine_checks, route_checks
 from mfa_audit.exchanges.exchange import API_HOSTS
 from mfa_audit.machine import authorities, folders, proxies
+from mfa_audit.machine.authorities import Authority
 from mfa_audit.machine.proxies import RunningProxy
+from mfa_audit.machine.trust import Scope, changes, load_certificate
+from mfa_audit.machine.trust.changes import Change
 from processes import Audit
 
 API = API_HOSTS[0]
@@ -42,7 +46,7 @@ class Patient:
         self.folder, self.home, self.endpoint, self.issuer, self.stack = folder, home, endpoint, issuer, stack
         self.database = folder / "data" / "audit.db"
         self.database.parent.mkdir()
-        self.authority = folders.authority_folder()
+        self.authorities = folders.authorities_folder()
         command = folder / "bin" / "mfa-audit"
         command.parent.mkdir()
         command.write_text(
@@ -116,29 +120,68 @@ def database_of_another_account(patient: Patient) -> None:
     os.chown(patient.database, 12345, -1)
 
 
-def ended_authority(patient: Patient) -> None:
-    authorities.create(patient.authority, days=-1)
+def place(patient: Patient, days: float) -> Authority:
+    """Put an authority where those are that are kept."""
+    made = authorities.create(patient.folder / "made", days=days)
+    patient.authorities.mkdir(parents=True, mode=0o700, exist_ok=True)
+    made.confdir.rename(patient.authorities / made.fingerprint)
+    loaded = authorities.load(patient.authorities / made.fingerprint)
+    assert loaded is not None
+    return loaded
 
 
-def damaged_authority(patient: Patient) -> None:
-    authorities.create(patient.authority)
-    (patient.authority / authorities.PRIVATE_FILE).write_text("-----BEGIN NOTHING-----")
-
-
-def key_for_all_to_read(patient: Patient) -> None:
-    authorities.create(patient.authority)
-    (patient.authority / authorities.PRIVATE_FILE).chmod(0o644)
-
-
-def earlier_authority_still_trusted(patient: Patient) -> None:
+def let_chromium_trust(patient: Patient, *options: str) -> None:
     if shutil.which("certutil") is None:
         pytest.skip("libnss3-tools is not installed")
     store = patient.home / ".pki" / "nssdb"
     store.mkdir(parents=True)
     subprocess.run(["certutil", "-N", "--empty-password", "-d", f"sql:{store}"], check=True)
-    trust = ["mfa-audit", "trust", "--store", "chromium", "--quiet"]
+    trust = ["mfa-audit", "trust", "--store", "chromium", "--quiet", *options]
     subprocess.run(trust, env=patient.variables, check=True, timeout=60)
-    authorities.create(patient.authority)
+
+
+def trusted_authority_at_its_end(patient: Patient) -> None:
+    let_chromium_trust(patient, "--ca", str(place(patient, days=5).certificate_file))
+
+
+def damaged_authority(patient: Patient) -> None:
+    (place(patient, days=50).confdir / authorities.PRIVATE_FILE).write_text("-----BEGIN NOTHING-----")
+
+
+def key_for_all_to_read(patient: Patient) -> None:
+    (place(patient, days=50).confdir / authorities.PRIVATE_FILE).chmod(0o644)
+
+
+def authorities_for_all_to_write(patient: Patient) -> None:
+    place(patient, days=50)
+    patient.authorities.chmod(0o777)
+
+
+def key_of_another_account(patient: Patient) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can plant this")
+    os.chown(place(patient, days=50).confdir / authorities.PRIVATE_FILE, 12345, -1)
+
+
+def trusted_authority_that_is_gone(patient: Patient) -> None:
+    let_chromium_trust(patient)
+    shutil.rmtree(patient.authorities)
+
+
+def trusted_authority_that_has_ended(patient: Patient) -> None:
+    let_chromium_trust(patient, "--ca", str(place(patient, days=-1).certificate_file))
+
+
+def trust_that_was_killed(patient: Patient) -> None:
+    certificate = load_certificate(place(patient, days=50).certificate_file)
+    changes.note(Change.ADDING, "chromium", str(patient.home / ".pki/nssdb"), Scope.USER, certificate.der)
+
+
+def journal_that_others_may_write(patient: Patient) -> None:
+    file = folders.machine_folder() / "trust.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_text("")
+    file.chmod(0o666)
 
 
 def variables_that_disagree(patient: Patient) -> None:
@@ -170,9 +213,14 @@ def recording_elsewhere(patient: Patient) -> None:
 FAULTS: dict[str, list[Callable[[Patient], None]]] = {
     "database": [foreign_database, damaged_database, no_place_for_the_database],
     "database-privacy": [database_for_all_to_read, database_of_another_account],
-    "authority": [ended_authority, damaged_authority],
-    "authority-privacy": [key_for_all_to_read],
-    "trust": [earlier_authority_still_trusted],
+    "authority": [trusted_authority_at_its_end, damaged_authority],
+    "authority-privacy": [key_for_all_to_read, authorities_for_all_to_write, key_of_another_account],
+    "trust": [
+        trusted_authority_that_is_gone,
+        trusted_authority_that_has_ended,
+        trust_that_was_killed,
+        journal_that_others_may_write,
+    ],
     "proxy-variables": [variables_that_disagree, dead_proxy],
     "exemptions": [exempted_api],
     "trust-variables": [missing_bundle, bundle_without_our_authority],
@@ -288,9 +336,7 @@ def test_finds_a_network_share(
 ) -> None:
     """A database on a network share is named, by the file system that is mounted nearest to it."""
     part = namedtuple("part", "mountpoint fstype")
-    monkeypatch.setattr(
-        machine_checks.psutil, "disk_partitions", lambda **_: [part("/", "ext4"), part(str(tmp_path), kind)]
-    )
+    monkeypatch.setattr(psutil, "disk_partitions", lambda **_: [part("/", "ext4"), part(str(tmp_path), kind)])
 
     assert state is machine_checks.check_database_place(around(tmp_path / "audit.db")).state
 

@@ -282,7 +282,7 @@ def test_validate_answers_for_other_tokens_of_one_program() -> None:
 
 def test_strict_never_forgives() -> None:
     """With strict any call without MFA makes the row non-compliant."""
-    row = RowFacts({BOB: [*bad(1, 8), *good(15, 16)]}, starter_known=True)
+    row = RowFacts({BOB: [*bad(1, 8), *good(15, 22)]}, starter_known=True)
     assert Verdict.COMPLIANT is weigh(row, ALWAYS, 90 * DAY).verdict
     assert Verdict.NON_COMPLIANT is weigh(row, ALWAYS, 90 * DAY, strict=True).verdict
 

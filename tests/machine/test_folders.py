@@ -118,3 +118,34 @@ def test_such_an_account_with_the_variable(tmp_path: Path, nobody: list[str]) ->
         done.returncode,
         done.stderr.splitlines(keepends=True)[-1],
     )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of files are POSIX's")
+def test_what_others_can_write_is_not_read(tmp_path: Path) -> None:
+    """A file counts as one's own only without a right of others to write it; a pipe, which would block, never does."""
+    file = tmp_path / "decisions.toml"
+    file.write_bytes(b"ours")
+    for mode, content in ((0o600, b"ours"), (0o644, b"ours"), (0o664, None), (0o646, None)):
+        file.chmod(mode)
+        assert content == folders.read_own(file, 100), oct(mode)
+    file.chmod(0o600)
+    assert b"ou" == folders.read_own(file, 2)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert folders.read_own(pipe, 100) is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of files are POSIX's")
+def test_what_belongs_to_others_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of another account is not one's own, and neither is one that another account's link leads to."""
+    file, link = tmp_path / "theirs", tmp_path / "link"
+    file.write_bytes(b"theirs")
+    link.symlink_to(file)
+    assert b"theirs" == folders.read_own(link, 100)
+    if os.geteuid() == 0:  # only root gives files away
+        os.chown(link, 54321, 54321, follow_symlinks=False)
+        assert folders.read_own(link, 100) is None
+        os.chown(file, 54321, 54321)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    assert folders.read_own(file, 100) is None

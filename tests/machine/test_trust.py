@@ -368,6 +368,7 @@ def test_untrust_touches_nothing_else(nss_home: Path) -> None:
         "account": "root",
         "certificate": b64encode(other.der).decode(),
     }
+    (nss_home / "mfa-audit/data").mkdir()
     (nss_home / "mfa-audit/data/trust.jsonl").write_text(json.dumps(forged) + "\n")
     done = audit(nss_home, "untrust")
     assert (2, True, 1) == (done.returncode, "left alone" in done.stderr, held(nss_home)), done.stderr

@@ -19,7 +19,7 @@ class Row:
     name: str = "Windows PowerShell"
     program: str | None = "nightly-sync.ps1"
     machine: str | None = "PC17"
-    app_id: str | None = "31d9ed98-a469-4536-ade2-f981bc1d6050"
+    app_ids: Sequence[str] = ("31d9ed98-a469-4536-ade2-f981bc1d6050",)
     people: Sequence[str] = ("svc-pc@contoso.example",)
 
 
@@ -80,6 +80,15 @@ def test_the_entry_that_names_more_counts() -> None:
     entry = parse(text.encode(), "d").of(Row())
     assert entry is not None
     assert "exact" == entry.owner
+
+
+def test_entries_about_one_row_add_up() -> None:
+    """A later entry takes nothing back that it does not speak of: an owner stays when the fix is noted."""
+    text = '[[tool]]\nmatch = { tool = "windows*" }\nowner = "Dana"\nticket = "OPS-7"\n'
+    text += '[[tool]]\nmatch = { tool = "windows*" }\nticket = "OPS-8"\nfixed = 2026-11-24\n'
+    entry = parse(text.encode(), "d").of(Row())
+    assert entry is not None
+    assert ("Dana", "OPS-8", date(2026, 11, 24)) == (entry.owner, entry.ticket, entry.fixed)
 
 
 @pytest.mark.parametrize(

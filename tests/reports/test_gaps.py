@@ -34,7 +34,12 @@ CASES: dict[str, tuple[list[SessionFacts], int, list[tuple[str, int]]]] = {
     "crashed and started again": ([session(600, 300, None), session(100, 0, None)], 400, [("crashed", 200)]),
     "started again within two beats": ([session(600, 300, None), session(281, 0, None)], 581, []),
     "two at once": ([session(600, 100), session(500, 5, None)], 600, []),
-    "a crash covered by another": ([session(600, 400, None), session(600, 5, None)], 600, []),
+    "a crash beside another": ([session(600, 400, None), session(601, 5, None)], 601, [("crashed", 400)]),
+    "a crash that another took over": (
+        [session(600, 400, None), session(602, 5, None), session(390, 200)],
+        602,
+        [],
+    ),
     "only runs": ([session(600, 300, "stopped", "run")], 0, []),
     "a run that was killed": ([session(600, 300, None, "run")], 0, [("crashed", 10)]),
     "an import": ([session(600, 300, "stopped", "import")], 0, []),

@@ -28,7 +28,7 @@ from mfa_audit.machine.loopback import is_loopback
 from mfa_audit.machine.people_key import people_for
 from mfa_audit.store.files import warn_if_shared
 from mfa_audit.store.recorder import Recorder
-from mfa_audit.store.retention import Retention
+from mfa_audit.store.retention import FEWEST_TOTALS_DAYS, Retention
 from mfa_audit.store.sessions import Session
 
 logger = logging.getLogger("mfa_audit")
@@ -83,9 +83,11 @@ class PartnerCenterMfa:
             hosts = check_hosts(options.mfa_audit_hosts)
         except AuditError as error:
             raise exceptions.OptionsError(f"mfa_audit_hosts: {error}") from None
-        if options.mfa_audit_keep_calls < 1 or options.mfa_audit_keep_totals < options.mfa_audit_keep_calls:
+        least = max(options.mfa_audit_keep_calls, FEWEST_TOTALS_DAYS)
+        if options.mfa_audit_keep_calls < 1 or options.mfa_audit_keep_totals < least:
             raise exceptions.OptionsError(
-                "mfa_audit_keep_calls must be 1 or more, and mfa_audit_keep_totals not less than it"
+                "mfa_audit_keep_calls must be 1 or more, and mfa_audit_keep_totals not less than it, nor than "
+                f"{FEWEST_TOTALS_DAYS}: a report looks so far back for calls without MFA"
             )
         self._further = hosts
         settings = tuple(getattr(options, name) for name in RECORDING_OPTIONS)

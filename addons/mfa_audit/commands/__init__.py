@@ -39,6 +39,8 @@ COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "doctor": ("Set up", "doctor", "Check what a recording needs, and say what to fix."),
     "addon": ("Set up", "addon_path", "Print the path of the addon for your own mitmproxy."),
     "report": ("Look", "report", "Say which tools call Partner Center without MFA."),
+    "show": ("Look", "show", "Show all that is known of one tool."),
+    "decide": ("Look", "decide", "Note an owner, an acceptance, a fix or a retirement."),
     "backup": ("Look", "backup", "Copy the database into one file, also while proxies write."),
     "demo": ("Look", "demo.command", "Show the whole job, offline, with made-up tokens."),
     "help": ("Look", "help", "Explain a command."),

@@ -12,6 +12,7 @@ from mfa_audit.formats import FORMATS
 from mfa_audit.judging.clients import Names, parse_names
 from mfa_audit.judging.people import Mode
 from mfa_audit.machine.people_key import people_for
+from mfa_audit.reports.decisions import NONE, Decisions
 from mfa_audit.reports.settings import Settings
 
 names_option = click.option(
@@ -37,7 +38,12 @@ users_option = click.option(
 
 
 def read_settings(
-    names: Path | None, users: str | None, strict: bool, format_: str = "table", retired: Sequence[str] = ()
+    names: Path | None,
+    users: str | None,
+    strict: bool,
+    format_: str = "table",
+    retired: Sequence[str] = (),
+    decisions: Decisions = NONE,
 ) -> Settings:
     """The settings that these options ask for. Raises AuditError."""
     mode = Mode(users) if users else Mode.PSEUDONYM if FORMATS[format_].travels else Mode.NAME
@@ -46,6 +52,7 @@ def read_settings(
         people=people_for(mode),
         strict=strict,
         retired=frozenset(name.strip().lower() for name in retired),
+        decisions=decisions,
     )
 
 

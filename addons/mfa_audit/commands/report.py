@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,10 @@ import click
 from click.core import ParameterSource
 
 from mfa_audit.commands import database_option, quiet_option
-from mfa_audit.commands.exits import exit_code_of, fail_on_option
+from mfa_audit.commands.baseline import read_baseline
+from mfa_audit.commands.decisions_file import decisions_option, load_decisions
+from mfa_audit.commands.exits import report_exit_code, report_fail_on_option
+from mfa_audit.commands.filter_options import filter_options, read_filters
 from mfa_audit.commands.judging_options import (
     names_option,
     read_settings,
@@ -22,7 +26,9 @@ from mfa_audit.commands.output import open_in_browser, write_file
 from mfa_audit.commands.terminal import print_report, say, write_data
 from mfa_audit.formats import FORMATS, format_of, render
 from mfa_audit.machine.folders import default_database
+from mfa_audit.reports.comparison import compare_with
 from mfa_audit.reports.databases import report_on
+from mfa_audit.reports.filters import choose
 from mfa_audit.reports.periods import DEFAULT_SINCE, read_period
 
 
@@ -37,12 +43,19 @@ from mfa_audit.reports.periods import DEFAULT_SINCE, read_period
 @click.option(
     "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead of stdout."
 )
+@click.option("--all", "every", is_flag=True, help="All tools, also more than the terminal has lines for.")
+@click.option(
+    "--verbose", is_flag=True, help="All that is known of each tool: dates, users, what started it."
+)
 @click.option("--open", "open_", is_flag=True, help="Show the report as HTML in your browser.")
 @click.option(
     "--since", default=DEFAULT_SINCE, show_default=True, help="From when: 24h, 7d, 2026-11-01, all."
 )
 @click.option("--until", help="Until when: 24h (ago), 2026-11-08. Default: now.")
-@fail_on_option
+@click.option("--compare", metavar="WHEN|FILE", help="What changed since 7d, or a JSON report.")
+@report_fail_on_option
+@filter_options
+@decisions_option
 @names_option
 @users_option
 @strict_option
@@ -55,10 +68,19 @@ def command(
     databases: tuple[Path, ...],
     format_: str | None,
     output: Path | None,
+    every: bool,
+    verbose: bool,
     open_: bool,
     since: str,
     until: str | None,
+    compare: str | None,
     fail_on: str,
+    tools: tuple[str, ...],
+    machines: tuple[str, ...],
+    user_names: tuple[str, ...],
+    tenants: tuple[str, ...],
+    verdicts: tuple[str, ...],
+    decisions: Path | None,
     names: Path | None,
     users: str | None,
     strict: bool,
@@ -68,27 +90,37 @@ def command(
 ) -> int:
     """Say which tools call Partner Center without MFA, and what to change.
 
-    Several databases are reported as one: give --db more than once, or name them one after the other.
+    Several databases are reported as one: give --db more than once, or name them one after the other. --tool,
+    --machine, --user, --tenant and --verdict choose what is listed, never what is judged or the exit code.
 
     Exit codes: 0 yes, 1 no, 3 cannot tell yet, 2 wrong usage or failure.
     """
     format_ = _choose_format(format_, output, open_=open_)
-    period = read_period(since, until, datetime.now(UTC))
+    if fail_on == "new" and compare is None:
+        raise click.UsageError("--fail-on new needs --compare: new since when?")
+    now = datetime.now(UTC)
+    period = read_period(since, until, now)
     source = click.get_current_context().get_parameter_source("databases")
     if more_databases and source is ParameterSource.ENVIRONMENT:
         databases = ()  # MFA_AUDIT_DB stands in for a database that is not named
     chosen = (*databases, *more_databases) or (default_database(),)
-    report = report_on(chosen, period, read_settings(names, users, strict, format_, retired))
+    followed = load_decisions(decisions, chosen)
+    settings = read_settings(names, users, strict, format_, retired, followed)
+    report = report_on(chosen, period, settings)
+    if compare is not None:
+        before = read_baseline(compare, chosen, period, settings, now)
+        report = replace(report, comparison=compare_with(before, report, followed))
+    report = choose(report, read_filters(tools, machines, user_names, tenants, verdicts))
     if open_:
         open_in_browser(render("html", report), quiet=quiet)
     elif output is not None:
-        write_file(output, render(format_, report))
+        write_file(output, render(format_, report, verbose=verbose))
         say(f"Wrote {output}", quiet=quiet)
     elif format_ == "table":
-        print_report(report, sys.stdout)
+        print_report(report, sys.stdout, every=every, verbose=verbose)
     else:
         write_data(render(format_, report))
-    return exit_code_of(report.answer, fail_on)
+    return report_exit_code(report, fail_on)
 
 
 def _choose_format(given: str | None, output: Path | None, *, open_: bool) -> str:

@@ -135,11 +135,11 @@ class _Command:
             say=lambda text: say(text, quiet=self._quiet),
         )
         try:
-            # What the shell opened for the command, as in `curl -H @<(...)`, is the command's; Windows has no such
-            # thing, and our own files are never inherited (PEP 446). On Windows a batch file's line is built as cmd
-            # reads it, which asyncio has no way to be told.
+            # On Windows a batch file's line is built as cmd reads it, which asyncio has no way to be told.
             batch = batch_line(self._arguments)
             shell = os.path.expandvars(r"%SystemRoot%\System32\cmd.exe") if batch else None
+            # What the shell opened for the command, as in `curl -H @<(...)`, is the command's; Windows has no such
+            # thing, and our own files are never inherited (PEP 446).
             child = subprocess.Popen(
                 batch or self._arguments, executable=shell, env=environment, close_fds=os.name == "nt"
             )

@@ -28,8 +28,7 @@ def check_authority(around: Surroundings) -> Finding:
             around.delete_line(*damaged, folders=True),
         )
     trusted = changes.find_trusted()
-    kept = kept_authorities.find_kept()
-    used = [one for one in kept if one.fingerprint in trusted]
+    used = [one for one in kept_authorities.find_kept() if one.fingerprint in trusted]
     last = max(used, key=lambda one: one.expires, default=None)
     if last is not None and kept_authorities.is_due(last):
         return Finding(
@@ -37,13 +36,21 @@ def check_authority(around: Surroundings) -> Finding:
             State.WRONG,
             f"The authority {last.name}, the last one that a store trusts, ends on {last.expires:%d %b %Y}.",
             "Make the next one and have it trusted; proxies take it when they are started again.",
-            "mfa-audit trust",
+            _trust_line(last.fingerprint),
         )
     if last is not None:
         sentence = f"The trusted authority {last.name} is valid until {last.expires:%d %b %Y}."
     else:
         sentence = "No store trusts an authority of ours; `run`, `browse` and `env` need none."
     return Finding("authority", State.RIGHT, sentence)
+
+
+def _trust_line(fingerprint: str) -> str:
+    """The line that puts the next authority where the one of that fingerprint is."""
+    entries = [entry for scope in Scope for entry in changes.read(scope) if entry.fingerprint == fingerprint]
+    options = "".join(f" --store {key}" for key in dict.fromkeys(entry.store for entry in entries))
+    machine = any(entry.store in ("windows-machine", "macos-system") for entry in entries)
+    return f"mfa-audit trust{' --machine' * machine}{options}"
 
 
 def check_authority_privacy(around: Surroundings) -> Finding:
@@ -124,7 +131,7 @@ def check_trust(around: Surroundings) -> Finding:
 
 def _journal_line(around: Surroundings) -> str:
     line = around.delete_line(machine_folder() / "trust.jsonl")
-    return line if around.windows else f"sudo {line}"
+    return line if around.windows or not os.geteuid() else f"sudo {line}"
 
 
 def _places(around: Surroundings) -> list[Path]:

@@ -19,7 +19,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from mfa_audit.judging.counts import Counts
-from mfa_audit.judging.reasons import DECIDED_BY_SERVER, Verdict, order, verdict_of, worst
+from mfa_audit.judging.reasons import DECIDED_BY_SERVER, NOT_TOLD_APART, Verdict, order, verdict_of, worst
 
 
 class Credential(NamedTuple):
@@ -116,6 +116,7 @@ class Standing:
 
 _DAY: Final = 24 * 3600.0
 _HOUR: Final = 3600.0
+_SHORTEST_MONTH: Final = 28  # days
 
 
 class _Looks(NamedTuple):
@@ -132,6 +133,7 @@ class _Looks(NamedTuple):
     unexpired: bool
     unanswered: bool  # all of them
     refused: bool
+    unsaid: bool  # Partner Center took a call of which neither it nor Microsoft said anything
 
 
 class _Kind(StrEnum):
@@ -157,8 +159,8 @@ _BAD: Final[tuple[tuple[Callable[[_Looks], bool], str | None], ...]] = (
 # What else a Stretch proves; the first row that applies decides. (holds, kind, reason beside the token's own)
 _ELSE: Final[tuple[tuple[Callable[[_Looks], bool], _Kind, str | None], ...]] = (
     # Microsoft's word, and the server's, decide where the token cannot be judged. Both are of an answered call.
-    (lambda one: one.microsoft_yes and _undecided(one), _Kind.GOOD, "microsoft-says-yes"),
-    (lambda one: one.yes and one.accepted and _undecided(one), _Kind.GOOD, "server-says-yes"),
+    (lambda one: one.microsoft_yes and _is_said(one), _Kind.GOOD, "microsoft-says-yes"),
+    (lambda one: one.yes and one.accepted and _is_said(one), _Kind.GOOD, "server-says-yes"),
     (lambda one: one.accepted and _says(one, Verdict.COMPLIANT), _Kind.GOOD, None),
     (lambda one: one.accepted and _says(one, Verdict.EXEMPT), _Kind.EXEMPT, None),
     (lambda one: one.accepted and one.yes, _Kind.UNKNOWN, "server-says-yes"),
@@ -166,6 +168,8 @@ _ELSE: Final[tuple[tuple[Callable[[_Looks], bool], _Kind, str | None], ...]] = (
     # Nobody took it. Why not is said, so that advice never blames a token that was not looked at.
     (lambda one: one.unanswered, _Kind.NOTHING, "not-reached"),
     (lambda one: not one.unexpired, _Kind.NOTHING, "expired"),
+    # Of a token that shows nothing, the unknown cause may be MFA.
+    (lambda one: one.refused and _undecided(one), _Kind.UNKNOWN, "refused-unknown"),
     (lambda one: one.refused, _Kind.NOTHING, "refused-unknown"),
     (lambda one: True, _Kind.NOTHING, "never-accepted"),
 )
@@ -178,6 +182,11 @@ def _says(one: _Looks, verdict: Verdict) -> bool:
 
 def _undecided(one: _Looks) -> bool:
     return one.reason in DECIDED_BY_SERVER
+
+
+def _is_said(one: _Looks) -> bool:
+    """Whether the word on some of these calls is one on all of them."""
+    return _undecided(one) and not (one.unsaid and one.reason in NOT_TOLD_APART)
 
 
 @lru_cache(maxsize=4096)
@@ -206,6 +215,7 @@ def _look(one: Stretch) -> tuple[_Kind, frozenset[str]]:
             counts.calls > counts.expired,
             counts.unanswered >= counts.calls,
             counts.refused > 0,
+            counts.accepted > counts.server_compliant + counts.microsoft_compliant,
         )
     )
 
@@ -346,14 +356,15 @@ class Rule:
         days = sorted(set(bad_days))
         if len(days) < self.fewest_bad_days or days[-1] - days[0] < self.shortest_span:
             return self.longest_wait
-        return min(self.longest_wait, _longest_pause(days) + self.margin)
+        return min(self.longest_wait, longest_pause(days) + self.margin)
 
 
 def _is_lasting(issued: _Issued | None, rule: Rule) -> bool:
     return issued is not None and issued.lasts >= rule.lasting
 
 
-def _longest_pause(days: Sequence[int]) -> int:
+def longest_pause(days: Sequence[int]) -> int:
+    """The most days from one of these (in order) to the next; 0 where there are none."""
     return max((after - before for before, after in pairwise(days)), default=0)
 
 
@@ -385,7 +396,16 @@ def _was_a_habit(case: _Case, rule: Rule) -> bool:
 
 def _was_due(case: _Case, rule: Rule) -> bool:
     """The longest pause between two bad calls is over: a daily job with another account answers for no weekly one."""
-    return case.issued is not None and case.watched(case.issued.last) >= _longest_pause(case.all_bad_days)
+    return case.issued is not None and case.watched(case.issued.last) >= _days_until_due(case, rule)
+
+
+def _days_until_due(case: _Case, rule: Rule) -> float:
+    """The longest pause between two bad calls; that of a month may be longer the next time.
+
+    Months differ by three days, first Mondays by a week.
+    """
+    pause = longest_pause(case.all_bad_days)
+    return pause + (rule.margin if pause >= _SHORTEST_MONTH else 0.0)
 
 
 def _is_one_job(case: _Case, rule: Rule) -> bool:
@@ -412,7 +432,7 @@ def _wait_for_schedule(case: _Case, rule: Rule) -> float | None:
     # What is missing may be time.
     if case.issued is None or not case.starter_known or case.between or not _was_a_habit(case, rule):
         return None
-    return max(1.0, _longest_pause(case.all_bad_days) - case.watched(case.now))
+    return max(1.0, _days_until_due(case, rule) - case.watched(case.now))
 
 
 def _wait_for_rhythm(case: _Case, rule: Rule) -> float | None:
@@ -584,7 +604,7 @@ def _stand_with_bad(
         why = why._replace(kind="waiting", until=until)
         return Standing(Verdict.UNDETERMINED, order({"recently-changed"} | reasons), why, False, until)
     # Until the longest pause between two bad calls is over, the next one is not even due.
-    due = case.watched(now) > _longest_pause(case.all_bad_days)
+    due = case.watched(now) > longest_pause(case.all_bad_days)
     verdict = Verdict.UNDETERMINED if due else Verdict.NON_COMPLIANT
     why = why._replace(kind="side-by-side", until=until)
     return Standing(verdict, order({"side-by-side"} | reasons), why, True, until)
@@ -600,7 +620,7 @@ def _stand_without_bad(row: RowFacts, owned: Sequence[_Proof], since: float | No
         decided = {
             one.stretch.reason
             for one in listed
-            if one.kind is _Kind.GOOD and one.stretch.reason in DECIDED_BY_SERVER
+            if one.kind is _Kind.GOOD and one.stretch.reason in DECIDED_BY_SERVER - NOT_TOLD_APART
         }
         listed = [one for one in listed if one.kind is not _Kind.UNKNOWN or one.stretch.reason not in decided]
     for kind, verdict in _VERDICTS:
@@ -630,8 +650,7 @@ def _refused_last(listed: Sequence[_Proof]) -> set[str]:
         for one in listed
         if taken is not None
         and one.stretch.first > taken
-        and one.stretch.counts.refused
-        and not one.stretch.counts.expired
+        and one.stretch.counts.refused > one.stretch.counts.expired
     }
 
 

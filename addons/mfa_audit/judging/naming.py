@@ -73,11 +73,17 @@ _SHARED: Final = _BROWSERS | frozenset(
         "uvicorn gunicorn hypercorn celery flask pytest ipykernel_launcher jupyter http.server func "
         "functionshost w3wp iisexpress svchost dllhost rundll32 taskhostw wsmprovhost httpd apache2 "
         "tomcat supervisord pm2 npm npx yarn uv pipx code devenv rider64 idea64 azuredatastudio ssms "
+        "uwsgi puma unicorn sidekiq rails rake bundle wsgi asgi manage tsx ts-node mono julia matlab ipython irb "
+        "jupyter-lab jupyter-notebook linqpad linqpad8 linqpad.userquery poetry pipenv tox nox "
+        "microsoft.azure.webjobs.script.webhost orchestrator.sandbox jobruntimeapp runner.worker agent.worker "
+        "airflow airflow-worker prefect dagster luigi n8n node-red rundeck jenkins-agent gitlab-runner "
+        "uipath.executor pad.console.host sqlagent dtexec isserverexec tentacle calamari "
+        "ansible ansible-playbook salt-minion chef-client puppet "
         "excel msaccess winword pbidesktop powerbi microsoft.mashup.container "
         "microsoft.mashup.container.netfx45 microsoft.mashup.container.loader",
         # Clients for whatever one types.
         "curl wget wget2 aria2c http https xh hurl az azure.cli postman newman insomnia bruno "
-        "bitsadmin certutil openssl",
+        "bitsadmin certutil openssl soapui grpcurl restish",
         # What passes other programs' connections on.
         "ssh sshd nc ncat netcat socat stunnel nginx haproxy envoy squid privoxy cntlm px mitmproxy "
         "mitmdump mitmweb fiddler fiddlereverywhere charles zscaler docker-proxy com.docker.backend "

@@ -392,6 +392,10 @@ DECIDED_BY_SERVER: Final = frozenset(
 )
 
 
+# Reasons of which all tokens are one to us: a word on one call is none on another.
+NOT_TOLD_APART: Final = frozenset({"redacted", "too-long", "judging-failed", "no-token", "several-tokens"})
+
+
 def verdict_of(reason: str) -> Verdict:
     """The verdict that a reason brings by itself; undetermined for one that a newer version wrote."""
     known = REASONS.get(reason)

@@ -7,6 +7,7 @@ system keeps such things.
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import tempfile
 from pathlib import Path
@@ -35,7 +36,10 @@ def trust_journal() -> Path:
 
 
 def machine_folder() -> Path:
-    """What an administrator keeps for every account: the journal of the machine's stores, authorities of services."""
+    """What an administrator keeps for every account: the journal of the machine's stores, authorities of services.
+
+    Not the `mfa-audit` where a service's unit or job may keep its database: that one belongs to the service.
+    """
     if chosen := os.environ.get(HOME_VARIABLE):
         return Path(chosen).absolute() / "machine"
     if sys.platform == "win32":
@@ -101,6 +105,23 @@ def make_private(folder: Path) -> None:
         return
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
+
+
+def read_own(path: Path, most: int) -> bytes | None:
+    """The first `most` bytes of a file; None where somebody else could have written it. Raises OSError.
+
+    That is where it, or a link to it, belongs to neither this account nor root, or where its mode lets others write. On
+    Windows nothing is asked: there a file has the rights of its folder, which is the user's own (untested on Windows).
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        return None  # opening a pipe would wait for somebody to write into it
+    with path.open("rb") as file:
+        if os.name == "posix":
+            opened, link = os.fstat(file.fileno()), path.lstat()
+            owners = {opened.st_uid, link.st_uid}
+            if not owners <= {0, os.geteuid()} or opened.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+                return None
+        return file.read(most)
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 
 from mfa_audit.errors import AuditError
 from mfa_audit.reports.model import Period, Report
+from mfa_audit.reports.rulings import is_said_to_be_fixed
 from mfa_audit.reports.settings import Settings
 from mfa_audit.reports.summary import summarise
-from mfa_audit.reports.tool_rows import parties_with_times
+from mfa_audit.reports.tool_rows import key_of, needs_times, parties_of
+from mfa_audit.store.failing_calls import FailingCall
 from mfa_audit.store.ledger import Ledger
-from mfa_audit.store.reading import Wanted, read_ledger
+from mfa_audit.store.reading import Choose, Wanted, read_failures, read_ledger
 from mfa_audit.store.sessions import this_account
 
 if TYPE_CHECKING:  # a report alone starts faster without the event loop
@@ -25,9 +27,9 @@ if TYPE_CHECKING:  # a report alone starts faster without the event loop
 
 def report_on(databases: Sequence[Path], period: Period, settings: Settings | None = None) -> Report:
     """The report over these databases as one, changing none of them. Raises AuditError."""
-    wanted = Wanted(_seconds(period.start), _seconds(period.end))
+    wanted = Wanted(_seconds(period.start), _seconds(period.end), weeks=True)
     paths = list(dict.fromkeys(databases))
-    ledger = read_ledger(paths, wanted, parties_with_times(settings or Settings()))
+    ledger = read_ledger(paths, wanted, _with_times(settings or Settings()))
     names = [str(path) for path in paths]
     return _signed(summarise(ledger, _used(period, ledger), names, now=time.time(), settings=settings))
 
@@ -49,7 +51,7 @@ def report_on_recording(recorder: Recorder, settings: Settings | None = None) ->
     ledger = read_ledger(
         paths,
         Wanted(sessions=tuple(one.uuid for one in recordings), since=recorder.earliest),
-        parties_with_times(settings or Settings()),
+        _with_times(settings or Settings()),
     )
     stored = sum(session.lost for session in ledger.sessions)
     return _signed(
@@ -63,6 +65,21 @@ def report_on_recording(recorder: Recorder, settings: Settings | None = None) ->
             settings=settings,
         )
     )
+
+
+def failing_calls(
+    databases: Sequence[Path], period: Period, keys: Iterable[str], settings: Settings
+) -> tuple[FailingCall, ...]:
+    """The last calls without MFA of the rows with these keys, newest first. Raises AuditError."""
+    wanted = set(keys)
+    choose = parties_of(settings, lambda group: key_of(group.identity, settings.people) in wanted)
+    return read_failures(databases, Wanted(_seconds(period.start), _seconds(period.end)), choose)
+
+
+def _with_times(settings: Settings) -> Choose:
+    """What chooses the parties of which times are needed."""
+    is_fixed = is_said_to_be_fixed(settings)
+    return parties_of(settings, lambda group: needs_times(group) or is_fixed(group))
 
 
 def _signed(report: Report) -> Report:

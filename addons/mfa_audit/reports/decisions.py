@@ -15,7 +15,7 @@ import fnmatch
 import hashlib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from typing import Any, Final, NoReturn, Protocol
@@ -36,15 +36,13 @@ class Rhythm(StrEnum):
 PAUSES: Final[Mapping[Rhythm, int]] = {Rhythm.DAILY: 3, Rhythm.WEEKLY: 8, Rhythm.MONTHLY: 33}
 
 MATCH_KEYS: Final = ("tool", "program", "machine", "app_id", "user")
-_KEYS: Final = (
-    *("match", "name", "owner", "ticket", "due", "accept", "fixed", "retired", "expect"),
-    *("decided_by", "decided_at"),
-)
+SAYS: Final = ("name", "owner", "ticket", "due", "accept", "fixed", "retired", "expect")
+_KEYS: Final = ("match", *SAYS, "decided_by", "decided_at")
 _LONGEST: Final = 200
 
 
 class Row(Protocol):
-    """What an entry is matched with: a row of the report."""
+    """What an entry is matched with: a row of the report, by its name without the decision's."""
 
     @property
     def name(self) -> str: ...
@@ -53,7 +51,7 @@ class Row(Protocol):
     @property
     def machine(self) -> str | None: ...
     @property
-    def app_id(self) -> str | None: ...
+    def app_ids(self) -> Sequence[str]: ...
     @property
     def people(self) -> Sequence[str]: ...
 
@@ -98,17 +96,28 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """All entries of a file; `sha256` of its bytes in hex, so that a report can say which decisions it followed."""
+    """All entries of a file; `sha256` of its bytes in hex, so that a report can say which decisions it followed.
+
+    `problem`: why the file was not read, one sentence.
+    """
 
     entries: tuple[Decision, ...] = ()
     source: str = ""
     sha256: str | None = None
-    problems: tuple[str, ...] = field(default=())
+    problem: str | None = None
+
+    def about(self, row: Row) -> tuple[Decision, ...]:
+        """The entries about this row, the deciding one last: the one that names the most, else the later one."""
+        fitting = [entry for entry in self.entries if entry.fits(row)]
+        return tuple(sorted(fitting, key=lambda entry: (len(entry.match), entry.number)))
 
     def of(self, row: Row) -> Decision | None:
-        """The entry about this row: of several, the one that names the most, else the last."""
-        fitting = [entry for entry in self.entries if entry.fits(row)]
-        return max(fitting, key=lambda entry: (len(entry.match), entry.number), default=None)
+        """All that is decided about this row; where two entries say the same key, the deciding one counts."""
+        found = self.about(row)
+        if not found:
+            return None
+        said = {key: value for entry in found for key in SAYS if (value := getattr(entry, key)) is not None}
+        return replace(found[-1], **said)
 
     def unmatched(self, rows: Iterable[Row]) -> tuple[Decision, ...]:
         """The entries that fit none of these rows."""
@@ -217,9 +226,9 @@ class _Entry:
 
 
 def _values(row: Row, key: str) -> Sequence[str]:
-    if key == "user":
-        return row.people
-    value = {"tool": row.name, "program": row.program, "machine": row.machine, "app_id": row.app_id}[key]
+    if key in ("user", "app_id"):
+        return row.people if key == "user" else row.app_ids
+    value = {"tool": row.name, "program": row.program, "machine": row.machine}[key]
     return () if value is None else (value,)
 
 

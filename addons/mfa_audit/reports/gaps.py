@@ -110,6 +110,14 @@ def _cover_machine(
             covered_to, how = last, _how(one, now)
     if covered_to is not None and not own:
         between.append((covered_to, end, how))
+    # Another recorder that ran already has a port and callers of its own: only one that starts later takes the place
+    # of one that crashed.
+    for one in lasting:
+        last = _last(one, now)
+        if not own and _how(one, now) == "crashed":
+            later = min((other.started for other in lasting if other.started >= last), default=end)
+            if (last, later, "crashed") not in between:
+                between.append((last, later, "crashed"))
     spans = union(Watched(one.started, _last(one, now)) for one in lasting)
     slept = union(Watched(gap.started, gap.ended) for gap in stored if gap.reason == "slept")
     recorded = sum(_length(one, start, end) for span in spans for one in _without(span, slept))
@@ -135,9 +143,14 @@ def _lost(one: SessionFacts, gaps: Sequence[GapFacts], start: float, end: float,
 
 
 def _last(session: SessionFacts, now: float) -> float:
-    """The end of what a session surely recorded; never before its start, should the clock have been set back."""
+    """The end of what a session surely recorded; never before its start, should the clock have been set back.
+
+    Where it died with its clock in the future, nobody knows when that was.
+    """
     if is_running(session, now):
         return now
+    if session.ended is None and session.last_beat > now:
+        return session.started
     return max(session.started, session.last_beat if session.ended is None else session.ended)
 
 

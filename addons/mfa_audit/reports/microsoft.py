@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from mfa_audit.judging.clients import KNOWN_APPS
+from mfa_audit.judging.evidence import RULE, longest_pause
 from mfa_audit.judging.naming import stable_name
 from mfa_audit.judging.tokens import User
 from mfa_audit.reports.model import Match, Microsoft, MicrosoftApplication, MicrosoftUser
@@ -96,6 +97,7 @@ def _fails(calls: Sequence[MicrosoftCall], days: Sequence[MicrosoftDay]) -> bool
     seen_bad: dict[int, int] = {}
     bad: set[int] = set()
     good: set[int] = set()
+    with_mfa: set[int] = set()
     for call in calls:
         day = _day_of(call)
         if call.mfa_compliant is False:
@@ -105,6 +107,7 @@ def _fails(calls: Sequence[MicrosoftCall], days: Sequence[MicrosoftDay]) -> bool
                 seen_bad[day] = seen_bad.get(day, 0) + 1
         elif call.mfa_compliant is True:
             good.add(day)
+            with_mfa.add(day)
     for one in days:
         day = _ANY_DAY if one.day is None else one.day
         without = one.requests - one.mfa_requests
@@ -112,9 +115,18 @@ def _fails(calls: Sequence[MicrosoftCall], days: Sequence[MicrosoftDay]) -> bool
             bad.add(day)
         elif not without and one.requests:
             good.add(day)
+        if one.mfa_requests:
+            with_mfa.add(day)
     if not bad:
         return False
-    return len({day for day in good - bad - seen_bad.keys() if day > max(bad)}) < _GOOD_DAYS
+    last = max(bad)
+    later = {day for day in good - bad - seen_bad.keys() if last < day < _ANY_DAY}
+    if len(later) < _GOOD_DAYS:
+        return True
+    # Where calls with MFA came beside those without, they are probably two jobs', and the later ones the good one's.
+    side_by_side = any(day <= last for day in with_mfa)
+    wait = RULE.wait_of(bad) if side_by_side else longest_pause(sorted(bad))
+    return max(later) - last < wait
 
 
 def _matches(

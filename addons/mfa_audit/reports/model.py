@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from mfa_audit.judging.causes import Cause
 from mfa_audit.judging.counts import Counts
 from mfa_audit.judging.evidence import Why
 from mfa_audit.judging.reasons import Advice, Verdict
 from mfa_audit.judging.verdicts import Answer
+from mfa_audit.reports.decided import Comparison, Decided, DecisionsRead, Week
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,15 @@ class CredentialRow:
     reasons: tuple[str, ...]
     first_seen: datetime
     last_seen: datetime
+
+
+class DayParts(NamedTuple):
+    """The calls of one day: with MFA (or exempt), without, refused for it, and those of which nobody can tell."""
+
+    with_mfa: int = 0
+    without_mfa: int = 0
+    refused: int = 0
+    unknown: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +118,10 @@ class ToolRow:
     last_seen: datetime
     advice: Advice | None
     apart: str = ""  # what tells it from the rows of the same title
+    day_parts: tuple[DayParts, ...] = ()  # of each of `days`
     causes: tuple[Cause, ...] = ()  # proven by Entra's sign-in log, the most telling first
+    key: str = ""  # the same in every report with the same names and `--users`; hex, so that it can be typed and copied
+    decided: Decided | None = None
 
     @property
     def title(self) -> str:
@@ -296,7 +310,9 @@ class Report:
     `quiet`: tools that were failing when last seen, before the period. `databases`: the files looked at. `notes`: ids
     of further sentences for people (`formats/words.NOTES`). `machine` and `account`: where and as whom the report was
     made, since the default database is that account's; empty where not known. `sanitised_sources`: captures whose
-    tokens had been taken out. `own`: one recording judges itself, and nothing before it counts.
+    tokens had been taken out. `own`: one recording judges itself, and nothing before it counts. `retired`: tools that
+    a decision retired and that did not call since; they count for nothing. `weeks` in the order of time.
+    `unfiltered`: where filters chose what `tools`, `quiet` and `retired` list, the report without them.
     """
 
     generated_at: datetime
@@ -316,3 +332,21 @@ class Report:
     sanitised_sources: tuple[str, ...] = ()
     own: bool = False
     signed_in: tuple[SignedIn, ...] = ()
+    retired: tuple[ToolRow, ...] = ()
+    decisions: DecisionsRead | None = None
+    weeks: tuple[Week, ...] = ()
+    comparison: Comparison | None = None
+    unfiltered: Report | None = None
+
+    @property
+    def whole(self) -> Report:
+        """The report on all tools, which answer and counts are of."""
+        return self.unfiltered or self
+
+    @property
+    def hidden(self) -> int:
+        """How many rows the filters leave out."""
+        every = self.whole
+        return sum(map(len, (every.tools, every.quiet, every.retired))) - sum(
+            map(len, (self.tools, self.quiet, self.retired))
+        )

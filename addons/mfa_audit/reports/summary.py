@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from mfa_audit.judging.naming import is_browser, stable_program
 from mfa_audit.judging.people import People
@@ -14,16 +15,18 @@ from mfa_audit.reports.gaps import cover, watched_by
 from mfa_audit.reports.microsoft import compare
 from mfa_audit.reports.model import Microsoft, NotAudited, Period, Report, Source, ToolRow, Totals
 from mfa_audit.reports.proven_causes import applications_signed_in, causes_of, facts_by_party, with_causes
+from mfa_audit.reports.rulings import FAILING, Ruling, Rulings
 from mfa_audit.reports.settings import Settings
 from mfa_audit.reports.tool_rows import (
-    Group,
     Grouping,
+    evidence_of,
     judge_row,
     make_row,
     moment_of,
     sort,
     tell_apart,
 )
+from mfa_audit.reports.trend import count_by_week
 from mfa_audit.store.ledger import Ledger, SessionFacts, UnreadConnections
 
 
@@ -50,19 +53,37 @@ def summarise(
     watched = watched_by(ledger.sessions, ledger.gaps, now)
     end = now if ledger.end is None else min(now, ledger.end)
     sign_ins = facts_by_party(ledger.sign_ins)
-    tools, quiet = [], []
+    rulings = Rulings(settings, grouping, end)
+    tools: list[ToolRow] = []
+    quiet: list[ToolRow] = []
+    retired: list[ToolRow] = []
+    ruled: list[tuple[Ruling, str | None]] = []
     for group in grouping.groups.values():
-        uses = group.listed
-        if not uses and (not group.uses or _is_retired(group, settings)):
+        if not group.uses:
             continue
-        standing = judge_row(group, ledger, watched, end, ledger.start, strict=settings.strict)
-        if uses:
-            row = make_row(group, standing, grouping, label, uses)
-            tools.append(with_causes(row, causes_of(group.parties, sign_ins)))
-        elif standing.why is not None and standing.why.kind != "fixed":
-            quiet.append(make_row(group, standing, grouping, label, group.uses))
-    rows = tell_apart([*sort(tools), *sort(quiet)])
-    tools, quiet = rows[: len(tools)], rows[len(tools) :]
+        ruling = rulings.of(group)
+        standing = rulings.judge(
+            ruling,
+            evidence_of(group, ledger),
+            partial(judge_row, group, watched=watched, now=end, since=ledger.start, strict=settings.strict),
+            strict=settings.strict,
+        )
+        if not group.listed and (standing.why is None or standing.why.kind == "fixed"):
+            ruled.append((ruling, None))
+            continue
+        row = make_row(group, standing, grouping, label, group.listed or group.uses)
+        if group.listed:
+            row = with_causes(row, causes_of(group.parties, sign_ins))
+        row = rulings.mark(ruling, row)
+        ruled.append((ruling, row.key))
+        if ruling.is_retired and row.verdict in FAILING:
+            retired.append(row)
+        else:
+            (tools if group.listed else quiet).append(row)
+    rows = tell_apart([*sort(tools), *sort(quiet), *sort(retired)])
+    titles = {row.key: row.title for row in rows}
+    retired = rows[len(tools) + len(quiet) :]
+    tools, quiet = rows[: len(tools)], rows[len(tools) : len(tools) + len(quiet)]
     recording = cover(ledger.sessions, ledger.gaps, period, now, own=own, unsaved=unsaved)
     unread = tuple(
         sorted(_unread(ledger.not_audited, settings.people), key=lambda one: (-one.count, one.first_seen))
@@ -91,8 +112,11 @@ def summarise(
         sanitised_sources=tuple(session.source or "a capture" for session in sanitised),
         own=own,
         signed_in=() if own else applications_signed_in(ledger, settings.people),
+        retired=tuple(retired),
+        decisions=rulings.sum_up([(one, key and titles[key]) for one, key in ruled]),
+        weeks=count_by_week(ledger.weeks, grouping),
     )
-    return replace(report, answer=_answer(report))
+    return replace(report, answer=answer_of(report))
 
 
 def _users(ledger: Ledger) -> Iterable[User]:
@@ -102,9 +126,14 @@ def _users(ledger: Ledger) -> Iterable[User]:
     yield from (user for user, _ in ledger.microsoft.principals)
 
 
-def _answer(report: Report) -> Answer:
-    """The first match of: a tool without MFA (no), anything not known (unclear), else yes."""
-    verdicts = {row.verdict for row in report.tools}
+def answer_of(report: Report, *, without_accepted: bool = False) -> Answer:
+    """The first match of: a tool without MFA (no), anything not known (unclear), else yes.
+
+    `without_accepted`: what it would be if accepted tools did not count, for `--fail-on unaccepted`.
+    """
+    counted = [row for row in report.tools if not (without_accepted and is_accepted(row))]
+    quiet = [row for row in report.quiet if not (without_accepted and is_accepted(row))]
+    verdicts = {row.verdict for row in counted}
     if (
         Verdict.NON_COMPLIANT in verdicts
         or _fails_at_microsoft(report.microsoft)
@@ -115,25 +144,23 @@ def _answer(report: Report) -> Answer:
         not report.tools,
         Verdict.UNDETERMINED in verdicts,
         # A tool that failed when last seen has not been fixed by not running.
-        report.quiet,
+        quiet,
         report.not_audited,
         report.recording.lost,
         any(gap.is_blind for gap in report.recording.gaps),
         report.totals.sanitised,
+        report.decisions is not None and report.decisions.missing,
     )
     return Answer.UNCLEAR if any(unclear) else Answer.YES
 
 
+def is_accepted(row: ToolRow) -> bool:
+    """Whether a person accepted the row, and the time for that is not over."""
+    return row.decided is not None and row.decided.accepted
+
+
 def _fails_at_microsoft(microsoft: Microsoft | None) -> bool:
     return microsoft is not None and any(one.failing for one in microsoft.applications)
-
-
-def _is_retired(group: Group, settings: Settings) -> bool:
-    """Whether the partner says that this quiet row will not run again."""
-    tool = group.identity.tool
-    name = tool if tool is None or isinstance(tool, str) else tool.name
-    known = {group.identity.program, name, *(use.party.client.app_id for use in group.uses)}
-    return any(one is not None and one.lower() in settings.retired for one in known)
 
 
 def _unread(facts: Iterable[UnreadConnections], people: People) -> Iterable[NotAudited]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,9 +24,11 @@ from mfa_audit.judging.evidence import (
     weigh,
 )
 from mfa_audit.judging.naming import is_specific, is_unattended, stable_program
+from mfa_audit.judging.people import People
 from mfa_audit.judging.reasons import Verdict, badness
 from mfa_audit.judging.tokens import User
-from mfa_audit.reports.model import CredentialRow, ToolRow, UserRow
+from mfa_audit.reports.day_parts import is_mixed, split_days
+from mfa_audit.reports.model import CredentialRow, DayParts, ToolRow, UserRow
 from mfa_audit.reports.settings import Settings
 from mfa_audit.store.ledger import Ledger, Party, Use
 
@@ -53,7 +57,7 @@ def identify(party: Party, tool: Tool, names: frozenset[str]) -> Identity:
         party.origin.machine,
         party.origin.capture,
         None if program is None else program.name,
-        None if program is None else program.account,
+        party.origin.account if program is None or program.account is None else program.account,
         None if program is None else program.started_by,
         None if specific else tool.name if tool.name in names else tool,
     )
@@ -70,6 +74,7 @@ class Group:
     uses: list[Use] = field(default_factory=list)
     operations: Counter[str] = field(default_factory=Counter)
     days: Counter[str] = field(default_factory=Counter)
+    day_parts: tuple[DayParts, ...] = ()
 
     @property
     def listed(self) -> list[Use]:
@@ -123,22 +128,34 @@ class Grouping:
                 continue
             day = datetime.fromtimestamp(float(count.label), UTC).astimezone().date().isoformat()
             self.group(count.party).days[day] += count.calls
+        for group in self.groups.values():
+            group.day_parts = split_days(group, ledger)
 
 
-def parties_with_times(settings: Settings) -> Callable[[Sequence[Use]], set[Party]]:
-    """What chooses the parties of which times are needed: those of the rows whose verdict depends on them."""
+Choose = Callable[[Group], bool]
 
-    def choose(uses: Sequence[Use]) -> set[Party]:
+
+def parties_of(settings: Settings, choose: Choose) -> Callable[[Sequence[Use]], set[Party]]:
+    """What chooses the parties of these rows."""
+
+    def parties(uses: Sequence[Use]) -> set[Party]:
         grouping = Grouping(settings)
         grouping.add_uses(uses)
-        return {
-            party
-            for group in grouping.groups.values()
-            if depends_on_times(use.stretch for use in group.uses)
-            for party in group.parties
-        }
+        return {party for group in grouping.groups.values() if choose(group) for party in group.parties}
 
-    return choose
+    return parties
+
+
+def needs_times(group: Group) -> bool:
+    """Whether the verdict on the row depends on times, or what its days were."""
+    return depends_on_times(use.stretch for use in group.uses) or is_mixed(group.listed)
+
+
+def key_of(identity: Identity, people: People) -> str:
+    """The row's key: short, of hex digits only; it gives no account away that `people` hides."""
+    account = None if identity.account is None else people.account(identity.account)
+    told = json.dumps(identity._replace(account=account), ensure_ascii=True)
+    return hashlib.sha256(told.encode()).hexdigest()[:10]
 
 
 def credential_of(party: Party, user: User | None) -> Credential:
@@ -148,10 +165,11 @@ def credential_of(party: Party, user: User | None) -> Credential:
     return Credential(party.client.app_id, user.tenant, user.object_id or user.name)
 
 
-def judge_row(
-    group: Group, ledger: Ledger, watched: WatchedBy, now: float, since: float | None, *, strict: bool
-) -> Standing:
-    """The standing of the row at the moment `now`; with `strict` no call without MFA in the period is forgiven."""
+Evidence = Mapping[Credential, Sequence[Stretch]]
+
+
+def evidence_of(group: Group, ledger: Ledger) -> Evidence:
+    """All that the row's credentials did."""
     evidence: dict[Credential, list[Stretch]] = {}
     timed = [party for party in group.parties if party in ledger.times]
     for party in timed:
@@ -160,19 +178,37 @@ def judge_row(
     if not timed:
         for use in group.uses:
             evidence.setdefault(credential_of(use.party, use.user), []).append(use.stretch)
-    if strict and since is not None:
-        evidence = {
-            credential: [one for one in stretches if one.last >= since]
-            for credential, stretches in evidence.items()
-        }
+    return evidence
+
+
+def judge_row(
+    group: Group, evidence: Evidence, watched: WatchedBy, now: float, since: float | None, *, strict: bool
+) -> Standing:
+    """The standing of the row at the moment `now`; with `strict` no call without MFA in the period is forgiven."""
     facts = RowFacts(
         evidence,
         starter_known=group.specific and is_unattended(group.identity.started_by),
         specific=group.specific,
         captured=group.identity.capture is not None,
     )
-    times = [watched[recorder] for recorder in group.recorders if recorder in watched]
-    return weigh(facts, union(one for several in times for one in several), now, since=since, strict=strict)
+    several = [watched[recorder] for recorder in group.recorders if recorder in watched]
+    times = union(one for recorded in several for one in recorded)
+    if strict:
+        found = weigh(_within(facts, since), times, now, since=since, strict=True)
+        if found.verdict is Verdict.NON_COMPLIANT:
+            return found
+    # What came before the period counts no less for being strict.
+    return weigh(facts, times, now, since=since)
+
+
+def _within(facts: RowFacts, since: float | None) -> RowFacts:
+    if since is None:
+        return facts
+    evidence = {
+        credential: [one for one in stretches if one.last >= since]
+        for credential, stretches in facts.evidence.items()
+    }
+    return replace(facts, evidence=evidence)
 
 
 def union(times: Iterable[Watched]) -> list[Watched]:
@@ -186,14 +222,19 @@ def union(times: Iterable[Watched]) -> list[Watched]:
     return found
 
 
+def clients_of(uses: Iterable[Use]) -> list[Client]:
+    """The clients of these uses, the most used first."""
+    by_calls: Counter[Client] = Counter()
+    for use in uses:
+        by_calls[use.party.client] += use.stretch.counts.calls
+    return [client for client, _ in sorted(by_calls.items(), key=lambda one: (-one[1], str(one[0])))]
+
+
 def make_row(
     group: Group, standing: Standing, grouping: Grouping, label: Callable[[User], str], uses: Sequence[Use]
 ) -> ToolRow:
     """The row of a report for what the group did in these `uses`: those in the period, or before it if it is quiet."""
-    by_calls: Counter[Client] = Counter()
-    for use in uses:
-        by_calls[use.party.client] += use.stretch.counts.calls
-    clients = [client for client, _ in sorted(by_calls.items(), key=lambda one: (-one[1], str(one[0])))]
+    clients = clients_of(uses)
     tool = grouping.tool(clients[0])
     program = group.identity.program
     own = group.identity.account
@@ -236,9 +277,11 @@ def make_row(
         amr=_texts(_amr(use.claims) for use in uses if use.claims),
         operations=tuple(group.operations.most_common()),
         days=tuple(sorted(group.days.items())),
+        day_parts=group.day_parts,
         first_seen=moment_of(min(use.stretch.first for use in uses)),
         last_seen=moment_of(max(use.stretch.last for use in uses)),
         advice=advise(standing.verdict, standing.reasons, telling or claims),
+        key=key_of(group.identity, grouping.people),
     )
 
 

@@ -57,8 +57,8 @@ def count_days(
     ).fetchone()
     if hours[0] is None:
         return
-    offset = _offset(hours[0], hours[1], "hour")
-    of_calls = _offset(hours[0], hours[1], f"(at / {HOUR_MS})")
+    offset = local_offset(hours[0], hours[1], "hour")
+    of_calls = local_offset(hours[0], hours[1], f"(at / {HOUR_MS})")
     broken = f"(hour * 3600 + {offset}) / 86400 <> (hour * 3600 + 3599 + {offset}) / 86400"
     sums = "client_id, program_id, origin"
     for is_total, low, high in split(start, end):
@@ -88,7 +88,7 @@ def count_days(
             )
 
 
-def _offset(first: int, last: int, hour_is: str) -> str:
+def local_offset(first: int, last: int, hour_is: str) -> str:
     """The local zone's offset from UTC in seconds, as SQL over an hour's number."""
     cases, before = "", None
     for hour in range(last, first - 1, -1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from mfa_audit.exchanges.exchange import Program
 from mfa_audit.judging.causes import SignInFacts
@@ -13,6 +13,9 @@ from mfa_audit.judging.evidence import Stretch
 from mfa_audit.judging.reasons import Verdict
 from mfa_audit.judging.tokens import User
 from mfa_audit.store.sessions import BEAT
+
+# Seconds by which the clocks of two machines, whose databases are read together, may differ.
+CLOCKS_DIFFER: Final = 3600.0
 
 
 class Origin(NamedTuple):
@@ -50,6 +53,14 @@ class PartyCount(NamedTuple):
     party: Party
     label: str | float
     calls: int
+
+
+class WeekUse(NamedTuple):
+    """What tokens of one kind did for one party in one local week; weeks count from Monday, 29 December 1969."""
+
+    party: Party
+    week: int
+    stretch: Stretch
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +190,12 @@ class Ledger:
     microsoft: MicrosoftFacts = MicrosoftFacts()
     counted_twice: int = 0
     sign_ins: tuple[SignIns, ...] = ()
+    weeks: tuple[WeekUse, ...] = ()
 
 
 def is_running(session: SessionFacts, now: float) -> bool:
-    """Whether the recorder gave a sign of life within the three beats before `now` (seconds since 1970, UTC)."""
-    return session.ended is None and now - session.last_beat <= 3 * BEAT
+    """Whether the recorder gave a sign of life within the three beats before `now` (seconds since 1970, UTC).
+
+    One in the future is none, but for clocks of machines that differ: it died before its clock was set right.
+    """
+    return session.ended is None and -CLOCKS_DIFFER <= now - session.last_beat <= 3 * BEAT

@@ -64,9 +64,9 @@ def _read_calls(
         for request_id, client, program, origin, reason in connection.execute(
             "SELECT request_id, client_id, program_id, origin, ifnull(judged.reason, tokens.reason) FROM calls"
             " JOIN tokens ON tokens.id = calls.token_id JOIN temp.chosen ON chosen.id = session_id"
-            " LEFT JOIN temp.judged ON judged.token_id = tokens.id WHERE calls.at BETWEEN ? AND ?"
+            " LEFT JOIN temp.judged ON judged.token_id = tokens.id WHERE calls.at BETWEEN ? AND ? AND calls.at < ?"
             " AND request_id IN (SELECT request_id FROM microsoft_requests)",
-            [min(times, default=-_FAR) - HOUR_MS, max(times, default=_FAR) + HOUR_MS],
+            [min(times, default=-_FAR) - HOUR_MS, max(times, default=_FAR) + HOUR_MS, end],
         )
     }
     return [

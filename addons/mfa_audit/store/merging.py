@@ -30,6 +30,7 @@ class _Dimension(NamedTuple):
     others: tuple[str, ...] = ()
     refers: tuple[tuple[str, str], ...] = ()  # column -> table
     newer: str | None = None  # the column by which the newer of two rows is known
+    most: str | None = None  # of two equally new ones the one with more of this counts
 
 
 _DIMENSIONS: Final = (
@@ -60,6 +61,7 @@ _DIMENSIONS: Final = (
                 "source",
                 "sha256",
                 "machine",
+                "machine_id",
                 "account",
                 "version",
                 "started",
@@ -69,6 +71,7 @@ _DIMENSIONS: Final = (
             *("ended_how", "validate", "enforce", "late", "lost", "programs_denied", "folded", "sanitised"),
         ),
         newer="last_beat",
+        most="lost",  # losses that were found when a dead recorder's journal was folded
     ),
 )
 _PARTS: Final = "client_id, token_id, program_id"
@@ -188,7 +191,7 @@ def _same(key: Sequence[str]) -> str:
 
 def _map_ids(connection: sqlite3.Connection) -> None:
     """Insert what the target lacks of the dimensions, and note which id is which: `temp.<table>_map` (id, new_id)."""
-    for table, key, others, refers, newer in _DIMENSIONS:
+    for table, key, others, refers, newer, most in _DIMENSIONS:
         columns = ", ".join((*key, *others, *(column for column, _ in refers)))
         values = ", ".join(
             (*(f"old.{name}" for name in (*key, *others)), *(f"{other}_map.new_id" for _, other in refers))
@@ -200,6 +203,8 @@ def _map_ids(connection: sqlite3.Connection) -> None:
         if newer is not None:
             sets = ", ".join(f"{name} = excluded.{name}" for name in others)
             update = f"({key[0]}) DO UPDATE SET {sets} WHERE excluded.{newer} > {newer}"
+            if most is not None:
+                update += f" OR (excluded.{newer} = {newer} AND excluded.{most} > {most})"
         connection.execute(
             f"INSERT INTO target.{table} ({columns}) SELECT {values} FROM {table} AS old{joins}"  # noqa: S608
             f" WHERE TRUE ON CONFLICT {update}"

@@ -10,6 +10,7 @@ import json
 import re
 import sqlite3
 import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -18,6 +19,7 @@ from mfa_audit.store.folding import Folding, store_events
 from mfa_audit.store.records import Event, Recorded
 from mfa_audit.store.rows import Rows
 from mfa_audit.store.segments import Missing, Position, Reader, find_journals
+from mfa_audit.store.sessions import Session
 from mfa_audit.store.totals import ADD_UP
 
 # Copied as they are: these have some thousand rows at most.
@@ -45,8 +47,8 @@ def lay_over(connection: sqlite3.Connection, database: Path) -> None:
     before = find_journals(database)
     readers = [
         reader
-        for uuid, segments in before.sessions.items()
-        if (reader := _reader(connection, database, uuid, segments)) is not None
+        for session, segments in before.sessions.items()
+        if (reader := _reader(connection, database, session, segments)) is not None
     ]
     closed = before.closed
     try:
@@ -57,29 +59,29 @@ def lay_over(connection: sqlite3.Connection, database: Path) -> None:
             for reader, events in pending:
                 _add(connection, reader, events)
             if closed:
-                _note_closed(connection)
+                _note_closed(connection, database)
             _uncover(connection)
     finally:
         for reader in readers:
             reader.close()
     after = find_journals(database).sessions
-    if any(segments.keys() - after.get(uuid, {}).keys() for uuid, segments in before.sessions.items()):
+    if any(segments.keys() - after.get(session, {}).keys() for session, segments in before.sessions.items()):
         raise MovedError
 
 
 def _reader(
-    connection: sqlite3.Connection, database: Path, uuid: str, segments: Mapping[int, Path]
+    connection: sqlite3.Connection, database: Path, session: str, segments: Mapping[int, Path]
 ) -> Reader | None:
     """What reads on where the tables end; None where they have all."""
     found = connection.execute(
-        "SELECT journal_segment, journal_offset FROM sessions WHERE uuid = ?", [uuid]
+        "SELECT journal_segment, journal_offset FROM sessions WHERE uuid = ?", [session]
     ).fetchone()
     try:
         if found is not None and max(segments) == found[0] and segments[found[0]].stat().st_size == found[1]:
             return None
     except OSError:
         raise MovedError from None
-    reader = Reader(uuid, lambda: find_journals(database).sessions.get(uuid, {}))
+    reader = Reader(session, lambda: find_journals(database).sessions.get(session, {}))
     if found is not None:
         reader.seek(Position(*found))
     return reader
@@ -123,12 +125,21 @@ def _add(connection: sqlite3.Connection, reader: Reader, events: list[Event | Mi
         events = reader.read(_BATCH)
 
 
-def _note_closed(connection: sqlite3.Connection) -> None:
-    """A gap of the latest session, since nobody knows whose the journals are that cannot be read."""
+def _note_closed(connection: sqlite3.Connection, database: Path) -> None:
+    """A gap in all that was recorded, since nobody knows whose the journals are that cannot be read, and of when.
+
+    It is the latest recorder's, or that of one which stands for those that are in no table yet; an import has no gaps.
+    """
+    now = time.time()
+    live = "FROM temp.sessions WHERE kind <> 'import'"
+    if connection.execute(f"SELECT NOT EXISTS (SELECT 1 {live})").fetchone()[0]:
+        # The same at each look, so that several databases are merged with one of it.
+        same = str(uuid.uuid5(uuid.NAMESPACE_URL, str(database)))
+        Session("proxy", now, uuid=same).insert(connection)
     connection.execute(
         "INSERT INTO temp.gaps (session_id, started, ended, reason)"
-        " SELECT id, last_beat, max(last_beat, ?), ? FROM temp.sessions ORDER BY last_beat DESC LIMIT 1",
-        [round(time.time() * 1000), UNREAD],
+        f" SELECT id, (SELECT min(started) {live}), max(last_beat, ?), ? {live} ORDER BY last_beat DESC LIMIT 1",
+        [round(now * 1000), UNREAD],
     )
 
 
@@ -171,8 +182,8 @@ def is_laid_over(connection: sqlite3.Connection) -> bool:
 def fold_into(copy: sqlite3.Connection, database: Path) -> None:
     """Add what is pending to a copy of the database, for good. Raises MovedError, sqlite3.Error."""
     before = find_journals(database).sessions
-    for uuid in before:
-        folding = Folding(copy, database, uuid)
+    for session in before:
+        folding = Folding(copy, database, session)
         try:
             while folding.step():
                 pass

@@ -15,7 +15,8 @@ from mfa_audit.judging.tokens import NO_TOKEN, Form, User
 from mfa_audit.judging.verdicts import RULES_VERSION, judge
 from mfa_audit.store import files, schema
 from mfa_audit.store.day_counts import count_days, count_operations
-from mfa_audit.store.ledger import Ledger, Origin, Party, PartyCount, UnreadConnections, Use
+from mfa_audit.store.failing_calls import FailingCall, read_failing_calls
+from mfa_audit.store.ledger import Ledger, Origin, Party, PartyCount, UnreadConnections, Use, WeekUse
 from mfa_audit.store.list_rows import read_facts
 from mfa_audit.store.merging import Merged, first_exact_hour, merge
 from mfa_audit.store.pending import is_laid_over
@@ -24,6 +25,7 @@ from mfa_audit.store.session_rows import gap_facts, session_facts
 from mfa_audit.store.sign_in_rows import read_sign_ins
 from mfa_audit.store.stretches import FAR, Stretches, ids_as_json
 from mfa_audit.store.totals import DAY_MS, HOUR_MS
+from mfa_audit.store.week_counts import count_weeks
 
 # Which parties' Stretches are to be read hour by hour, by all that they did.
 Choose = Callable[[Sequence[Use]], Collection[Party]]
@@ -33,12 +35,14 @@ class Wanted(NamedTuple):
     """What to read: from `start` (included) to `end` (excluded), seconds since 1970 (UTC); None is open.
 
     Only of the `sessions` with these UUIDs, None: of all. `since`: nothing in them is earlier, so that no more is read.
+    `weeks`: also week by week.
     """
 
     start: float | None = None
     end: float | None = None
     sessions: tuple[str, ...] | None = None
     since: float | None = None
+    weeks: bool = False
 
 
 def read_ledger(
@@ -57,6 +61,21 @@ def read_ledger(
         return _Reading(merged.connection, wanted, merged).ledger(choose)
 
 
+def read_failures(
+    paths: Sequence[Path], wanted: Wanted, choose: Choose, most: int = 10
+) -> tuple[FailingCall, ...]:
+    """The latest calls without MFA of the parties that `choose` takes, newest first. Raises AuditError.
+
+    A call that stands in two of the databases is one.
+    """
+
+    def read(connection: sqlite3.Connection) -> list[FailingCall]:
+        return _Reading(connection, wanted).failures(choose, most)
+
+    found = {call for path in dict.fromkeys(paths) for call in files.read(path, read)}
+    return tuple(sorted(found, key=lambda call: (-call.at, call.request_id or ""))[:most])
+
+
 class _Reading:
     """One pass over a database; temporary tables live as long as its connection."""
 
@@ -65,6 +84,7 @@ class _Reading:
         self.from_ms = None if wanted.start is None else round(wanted.start * 1000)
         self.to_ms = None if wanted.end is None else round(wanted.end * 1000)
         self.rounded = False
+        self._wants_weeks = wanted.weeks
         self._counted_twice = merged.counted_twice if merged else 0
         none = connection.execute("SELECT id FROM tokens WHERE key = ?", [NO_TOKEN.key]).fetchone()
         self._no_token: int | None = none and none[0]
@@ -110,22 +130,46 @@ class _Reading:
             microsoft=read_facts(self.connection, self.to_ms, self._party),
             counted_twice=self._counted_twice,
             sign_ins=read_sign_ins(self.connection, start, end, self._party),
+            weeks=self._weeks(start, end) if self._wants_weeks else (),
+        )
+
+    def failures(self, choose: Choose, most: int) -> list[FailingCall]:
+        parties = choose(self._uses())
+        ids = [key for key, party in self._parties.items() if party in parties]
+        return read_failing_calls(self.connection, ids, self.from_ms, self.to_ms, most)
+
+    def _weeks(self, start: int, end: int) -> tuple[WeekUse, ...]:
+        return tuple(
+            WeekUse(self._party(client, program, origin), week, stretch)
+            for client, program, origin, week, stretch in count_weeks(
+                self.connection, self._tokens, start, end, self._no_token
+            )
         )
 
     def _choose_sessions(self, wanted: Sequence[str] | None) -> None:
+        # A machine is shown by its name; where several have one name, each with a piece of its id.
+        self.connection.execute(
+            "CREATE TEMP TABLE machines AS SELECT sessions.id AS session, sessions.machine"
+            " || iif(namesakes > 1 AND machine_id IS NOT NULL, ' (' || substr(machine_id, 1, 4) || ')', '') AS shown"
+            " FROM sessions JOIN (SELECT machine, count(DISTINCT machine_id) AS namesakes FROM sessions"
+            " GROUP BY machine) AS names ON names.machine = sessions.machine"
+        )
+        self.connection.execute("CREATE UNIQUE INDEX temp.machines_session ON machines (session)")
         self.connection.execute(
             "CREATE TEMP TABLE origins (id INTEGER PRIMARY KEY, machine, account, capture)"
         )
         self.connection.execute(
-            "INSERT INTO temp.origins (machine, account, capture) SELECT DISTINCT machine, account,"
+            "INSERT INTO temp.origins (machine, account, capture) SELECT DISTINCT shown, account,"
             " iif(kind = 'import', ifnull(source, ''), NULL) FROM sessions"
+            " JOIN temp.machines ON machines.session = sessions.id"
         )
         self.connection.execute(
             "CREATE TEMP TABLE chosen (id INTEGER PRIMARY KEY, imported INTEGER NOT NULL, origin INTEGER NOT NULL)"
         )
         self.connection.execute(
-            "INSERT INTO temp.chosen SELECT sessions.id, kind = 'import', origins.id FROM sessions JOIN temp.origins"
-            " ON origins.machine = sessions.machine AND origins.account = sessions.account"
+            "INSERT INTO temp.chosen SELECT sessions.id, kind = 'import', origins.id FROM sessions"
+            " JOIN temp.machines ON machines.session = sessions.id JOIN temp.origins"
+            " ON origins.machine = machines.shown AND origins.account = sessions.account"
             " AND origins.capture IS iif(kind = 'import', ifnull(source, ''), NULL)"
             " WHERE (? IS NULL OR uuid IN (SELECT value FROM json_each(?)))",
             [None if wanted is None else 1, json.dumps(list(wanted or ()))],

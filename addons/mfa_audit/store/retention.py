@@ -12,6 +12,10 @@ from mfa_audit.store.sleep import read_clocks
 from mfa_audit.store.totals import DAY_MS, HOUR_MS
 from mfa_audit.store.transactions import writing
 
+# A job that failed is waited for up to 40 days (judging/evidence.py) in which a recorder ran. Whoever forgets sooner
+# that it failed takes it for one that never did.
+FEWEST_TOTALS_DAYS: Final = 60
+
 _PAUSE: Final = 3600.0  # seconds between two rounds
 _RETRY: Final = 10.0  # seconds
 _CLOCK_TRUST: Final = 86_400.0  # seconds that the clock may be set ahead while we run

@@ -26,17 +26,20 @@ _OF_TOTAL: Final = f"calls, {', '.join(STORED)}, {_NO_WORDS}, first, last"
 _OF_CALL: Final = (
     f"1, {', '.join(f'flags >> {bit} & 1' for bit in range(len(STORED)))}, {_NO_WORDS}, calls.at, calls.at"
 )
+
+
 # Equal where all that is counted is counted of some, of all or of none of the calls alike.
-_PATTERN: Final = " | ".join(
-    [f"(({name} > 0) << {place})" for place, name in enumerate(Counts._fields)]
-    + [
-        f"((expired < calls) << {len(Counts._fields)})",
-        f"((unanswered < calls) << {len(Counts._fields) + 1})",
-    ]
-)
-# A call without a token is nobody's, unless the server or Microsoft said something of it.
+def _pattern(names: Sequence[str]) -> str:
+    more = ("expired < calls", "unanswered < calls")
+    tests = (*(f"{name} > 0" for name in names), *more)
+    return " | ".join(f"(({test}) << {place})" for place, test in enumerate(tests))
+
+
+PATTERN: Final = _pattern(Counts._fields)
+STORED_PATTERN: Final = _pattern(("calls", *STORED))
+# A call without a token is nobody's, unless Partner Center took it, or it or Microsoft said something of it.
 _TELLING: Final = (
-    "(form <> 'none' OR blocked OR blocked_by_test OR server_compliant OR server_non_compliant"
+    "(form <> 'none' OR accepted OR blocked OR blocked_by_test OR server_compliant OR server_non_compliant"
     " OR microsoft_compliant OR microsoft_non_compliant)"
 )
 
@@ -119,10 +122,12 @@ class Stretches:
         self._connection.execute(
             "CREATE TEMP TABLE words (at, token_id, client_id, program_id, session_id, compliant)"
         )
-        low, high = self._connection.execute(
-            "SELECT min(at), max(at) FROM microsoft_requests WHERE mfa_compliant IS NOT NULL AND request_id IS NOT NULL"
+        said, low, high = self._connection.execute(
+            "SELECT count(mfa_compliant), ifnull(min(at), ?), ifnull(max(at), ?) FROM microsoft_requests"
+            " WHERE request_id IS NOT NULL",
+            [-FAR, FAR],
         ).fetchone()
-        if low is None:
+        if not said:
             return False
         # Microsoft's list spans a week at most: one look at that week's calls, without an index that each live call
         # would have to pay for. An hour is for clocks that differ. Attempts under one id are each of that word; where
@@ -163,7 +168,7 @@ class Stretches:
         # They come by token, so that a token which another session used too is the one before.
         self._connection.execute(
             "INSERT INTO temp.sums SELECT client_id, program_id, origin, listed, ifnull(user_id, 0), reason,"  # noqa: S608
-            f" {_PATTERN}, token_id, 1, ifnull(issued, first), ifnull(issued, first), {_READ}, first, last"
+            f" {PATTERN}, token_id, 1, ifnull(issued, first), ifnull(issued, first), {_READ}, first, last"
             f" FROM temp.uses CROSS JOIN temp.chosen ON chosen.id = session_id CROSS JOIN {self._tokens}"
             f" ON tokens.id = token_id WHERE {_TELLING} ON CONFLICT DO UPDATE SET"
             " tokens = tokens + (token_id <> excluded.token_id), token_id = excluded.token_id,"

@@ -49,6 +49,21 @@ def test_names_what_helps(command: list[str], platform: str, helps: str) -> None
     assert helps in sentence
 
 
+@pytest.mark.parametrize("program", ["pwsh", "dotnet", "curl"])
+def test_windows_needs_trust_only_once(program: str) -> None:
+    """What trusts the Windows store only is told `mfa-audit trust`, and nothing more once a store trusts ours."""
+    (sentence,) = warnings_for([program], {"PATH": ""}, platform="win32")
+    assert "mfa-audit trust" in sentence
+    assert [] == warnings_for([program], {"PATH": ""}, trusted=True, platform="win32")
+
+
+def test_windows_powershell_needs_its_line_still() -> None:
+    """Windows PowerShell ignores the variables, whether it trusts the proxy or not."""
+    for trusted, said in ((False, True), (True, False)):
+        (sentence,) = warnings_for(["powershell"], {"PATH": ""}, trusted=trusted, platform="win32")
+        assert (True, said) == ("Invoke-Expression" in sentence, "mfa-audit trust" in sentence)
+
+
 @pytest.mark.parametrize("command", [["pwsh", "x.ps1"], ["curl", "https://x"], ["python3"], ["no-such"]])
 def test_silent_about_the_rest(command: list[str]) -> None:
     """A program that takes the variables gets none."""
@@ -89,6 +104,10 @@ def test_go_program_is_recognised(platform: str, warned: bool) -> None:
         ("powershell.exe", None, "win32", "mfa-audit trust"),
         (None, "Mozilla/5.0 (X11; Linux x86_64) Chrome/156.0", "linux", "mfa-audit browse"),
         ("python3", None, "linux", 'eval "$(mfa-audit env)"'),
+        # Neither reads the store of Windows by default.
+        ("python.exe", "python-requests/2.34", "win32", "| Out-String | Invoke-Expression"),
+        ("node.exe", "axios/1.21", "win32", "| Out-String | Invoke-Expression"),
+        ("curl.exe", "curl/8.9", "win32", "--ssl-revoke-best-effort"),
     ],
 )
 def test_one_line_mends_a_refusal(

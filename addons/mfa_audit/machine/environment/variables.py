@@ -19,6 +19,7 @@ from typing import Final
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges.exchange import API_HOSTS, is_api_host
 from mfa_audit.machine.environment import java, roots
+from mfa_audit.machine.environment.curl_settings import curl_settings
 from mfa_audit.machine.folders import make_private, write_private
 
 # HTTP_PROXY too, although Partner Center speaks only HTTPS: Ruby's Net::HTTP and others look nowhere else.
@@ -80,6 +81,9 @@ def child_environment(
         named = named_roots(base, say, system=system)
         _trust(variables, authority, named, folder, say)
         _direct_java(variables, authority, proxy_url, api_hosts, folder)
+        if system == "nt":
+            write_private(folder / ".curlrc", curl_settings(variables.get))
+            variables.set("CURL_HOME", str(folder))
     except OSError as error:
         raise AuditError(
             f"cannot prepare the trust bundle in {folder} ({error.strerror or error}); make room there, or "

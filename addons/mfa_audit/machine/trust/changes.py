@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -22,7 +23,7 @@ from cryptography.hazmat.primitives import hashes
 from mfa_audit.errors import AuditError
 from mfa_audit.machine.folders import machine_folder, make_private, trust_journal
 from mfa_audit.machine.rights import strangers_of
-from mfa_audit.machine.trust import Scope
+from mfa_audit.machine.trust import Run, Scope
 
 _SCHEMA_VERSION: Final = 1
 
@@ -119,6 +120,31 @@ def forget(entry: Entry) -> None:
         _file_of(entry.scope).unlink(missing_ok=True)
 
 
+def make_machine_folder() -> Path:
+    """Make `folders.machine_folder` so that administrators write to it and every account reads it.
+
+    Raises OSError, and AuditError where Windows does not take the rights.
+    """
+    folder = machine_folder()
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    if os.name == "posix":
+        folder.chmod(0o755)  # whatever the umask says
+    elif is_new:
+        rights_on_windows(folder).perform()
+    return folder
+
+
+def rights_on_windows(folder: Path) -> Run:
+    """The step that takes from every account the right to make files that ProgramData passes on to `folder`.
+
+    By SID, since names are in the system's language: the system, the administrators, and for reading the users.
+    Untested on Windows.
+    """
+    grants = ("*S-1-5-18:(OI)(CI)F", "*S-1-5-32-544:(OI)(CI)F", "*S-1-5-32-545:(OI)(CI)RX")
+    return Run("icacls.exe", (str(folder), "/inheritance:r", "/grant:r", *grants))
+
+
 def _append(entry: Entry) -> None:
     path, private = _file_of(entry.scope), entry.scope is Scope.USER
     content = {
@@ -136,10 +162,9 @@ def _append(entry: Entry) -> None:
         if private:
             make_private(path.parent)
         else:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_machine_folder()
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        if os.name == "posix" and not private:  # every account reads what the machine's stores trust
-            path.parent.chmod(0o755)
+        if sys.platform != "win32" and not private:  # every account reads what the machine's stores trust
             os.fchmod(descriptor, 0o644)
         with os.fdopen(descriptor, "ab") as file:
             file.write(json.dumps(content).encode() + b"\n")
