@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from mfa_audit.judging.evidence import weigh
+from mfa_audit.judging.standings import weigh
 from months.designed_rule import judge_designed
 from months.older_rules import judge_none_before, judge_per_credential, judge_today
 from months.rows import Contender, Row, row_now, row_today
 
 
 def judge_present(row: Row, now: float) -> str:
-    """The verdict by `judging/evidence.py`, and for "cannot tell" its cause."""
+    """The verdict by `judging/standings.py`, and for "cannot tell" its cause."""
     standing = weigh(row.facts(now), row.watched(now), now)
     verdict = str(standing.verdict)
     if verdict != "undetermined":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mfa_audit.judging.evidence import weigh
+from mfa_audit.judging.standings import weigh
 from months.calendars import DAY
 from months.contenders import PRESENT
 from months.figures import LISTED, REPORT_AT, rows_of

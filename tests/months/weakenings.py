@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 from unittest.mock import patch
 
-from mfa_audit.judging import evidence
-from mfa_audit.judging.evidence import RULE, Credential, RowFacts, Rule, Watched, weigh
+from mfa_audit.judging import proofs
+from mfa_audit.judging.evidence import Credential, RowFacts, Watched
+from mfa_audit.judging.fix_rule import RULE, Rule
+from mfa_audit.judging.standings import weigh
 from months.partners import Call
 from months.rows import Contender, Row, row_now
 
@@ -45,12 +47,12 @@ class Weakening:
         if self.without_bad is None:
             yield
             return
-        rows = tuple(row for row in evidence._BAD if (row[1] or "token") != self.without_bad)
-        assert len(rows) == len(evidence._BAD) - 1
-        evidence._prove.cache_clear()
-        with patch.object(evidence, "_BAD", rows):
+        rows = tuple(row for row in proofs.BAD_LINES if (row[1] or "token") != self.without_bad)
+        assert len(rows) == len(proofs.BAD_LINES) - 1
+        proofs.prove.cache_clear()
+        with patch.object(proofs, "BAD_LINES", rows):
             yield
-        evidence._prove.cache_clear()
+        proofs.prove.cache_clear()
 
 
 def _one_credential(facts: RowFacts) -> RowFacts:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from mfa_audit.judging.clients import KNOWN_APPS
-from mfa_audit.judging.evidence import RULE, longest_pause
+from mfa_audit.judging.fix_rule import RULE, longest_pause
 from mfa_audit.judging.naming import stable_name
 from mfa_audit.judging.tokens import User
 from mfa_audit.reports.model import Match, Microsoft, MicrosoftApplication, MicrosoftUser

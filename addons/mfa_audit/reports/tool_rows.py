@@ -13,19 +13,12 @@ from typing import Any, Final, NamedTuple
 from mfa_audit.judging.advice import advise
 from mfa_audit.judging.clients import Client, Tool, tool_of
 from mfa_audit.judging.counts import Counts
-from mfa_audit.judging.evidence import (
-    Credential,
-    RowFacts,
-    Standing,
-    Stretch,
-    Watched,
-    depends_on_times,
-    fold,
-    weigh,
-)
+from mfa_audit.judging.evidence import Credential, RowFacts, Standing, Stretch, Watched
 from mfa_audit.judging.naming import is_specific, is_unattended, stable_program
 from mfa_audit.judging.people import People
+from mfa_audit.judging.proofs import depends_on_times
 from mfa_audit.judging.reasons import Verdict, badness
+from mfa_audit.judging.standings import fold, weigh
 from mfa_audit.judging.tokens import User
 from mfa_audit.reports.day_parts import is_mixed, split_days
 from mfa_audit.reports.model import CredentialRow, DayParts, ToolRow, UserRow

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Final
 
-from mfa_audit.judging.evidence import Credential, RowFacts, Stretch, weigh
+from mfa_audit.judging.evidence import Credential, RowFacts, Stretch
 from mfa_audit.judging.reasons import Verdict
+from mfa_audit.judging.standings import weigh
 from mfa_audit.reports.decided import Week
 from mfa_audit.reports.tool_rows import Grouping, Identity
 from mfa_audit.store.ledger import WeekUse

@@ -12,7 +12,7 @@ from mfa_audit.store.sleep import read_clocks
 from mfa_audit.store.totals import DAY_MS, HOUR_MS
 from mfa_audit.store.transactions import writing
 
-# A job that failed is waited for up to 40 days (judging/evidence.py) in which a recorder ran. Whoever forgets sooner
+# A job that failed is waited for up to 40 days (judging/fix_rule.py) in which a recorder ran. Whoever forgets sooner
 # that it failed takes it for one that never did.
 FEWEST_TOTALS_DAYS: Final = 60
 

@@ -9,18 +9,11 @@ from typing import Any
 import pytest
 
 from mfa_audit.judging.counts import Counts
-from mfa_audit.judging.evidence import (
-    RULE,
-    Credential,
-    RowFacts,
-    Standing,
-    Stretch,
-    Watched,
-    depends_on_times,
-    watched_days,
-    weigh,
-)
+from mfa_audit.judging.evidence import Credential, RowFacts, Standing, Stretch, Watched
+from mfa_audit.judging.fix_rule import RULE, watched_days
+from mfa_audit.judging.proofs import depends_on_times
 from mfa_audit.judging.reasons import REASONS, Verdict
+from mfa_audit.judging.standings import weigh
 
 DAY = 24 * 3600.0
 BOB = Credential("app", "tenant", "bob")
