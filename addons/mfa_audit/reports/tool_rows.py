@@ -24,7 +24,7 @@ from mfa_audit.judging.evidence import (
     weigh,
 )
 from mfa_audit.judging.naming import is_specific, is_unattended, stable_program
-from mfa_audit.judging.people import People
+from mfa_audit.judging.people import NAMES, People
 from mfa_audit.judging.reasons import Verdict, badness
 from mfa_audit.judging.tokens import User
 from mfa_audit.reports.model import CredentialRow, ToolRow, UserRow
@@ -277,6 +277,7 @@ def make_row(
         last_seen=moment_of(max(use.stretch.last for use in uses)),
         advice=advise(standing.verdict, standing.reasons, telling or claims),
         key=key_of(group.identity, grouping.people),
+        named_key=key_of(group.identity, NAMES),
     )
 
 
