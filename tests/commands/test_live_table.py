@@ -11,12 +11,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 import reports_samples as samples
 from mfa_audit.commands import live_table
+from mfa_audit.judging.reasons import Verdict
 from processes import COMMAND
 
 
@@ -31,11 +33,29 @@ def test_fits_the_terminal(name: str, width: int, height: int) -> None:
 
 
 def test_says_what_is_left_out() -> None:
-    """The last line counts the lines that have no room."""
-    every = live_table.lines(samples.rich(), 80, 1000)
-    shown = live_table.lines(samples.rich(), 80, 6)
-    assert [text.plain for text in every[:5]] == [text.plain for text in shown[:5]]
-    assert shown[5].plain.startswith(f"and {len(every) - 5} more lines")
+    """The last line counts the tools that have no room."""
+    every = [text.plain for text in live_table.lines(samples.rich(), 80, 1000)]
+    shown = [text.plain for text in live_table.lines(samples.rich(), 80, 6)]
+    assert every[:5] == shown[:5]
+    assert shown[5].startswith(f"and {len(every) - 5} more tools")
+
+
+def test_is_a_table() -> None:
+    """At 60 by 16 too: the answer on top, then a line for each tool, failing first, with what called just now."""
+    now = samples.NOW
+    report = samples.report(
+        samples.tool("PowerShell", program="nightly-sync.ps1", blocked=3),
+        samples.fine("CIPP", machine="SRV02", last_seen=now - timedelta(seconds=4)),
+        samples.fine("Inventory", Verdict.EXEMPT, last_seen=now - timedelta(seconds=40)),
+    )
+    shown = [text.plain for text in live_table.lines(report, 60, 16)]
+    assert shown[0].startswith("NO - 1 of 3 tools calls Partner Center without MFA.")
+    tools = [row for row in shown if " PC17 " in row or " SRV02 " in row]
+    assert ["BLOCKED NOW", "With MFA", "App-only"] == [
+        re.split(r"\d\d:\d\d +", row)[-1].strip() for row in tools
+    ]
+    assert [False, True, False] == [row.startswith(" >") for row in tools]
+    assert len({re.search(" PC17 | SRV02 ", row).start() for row in tools}) == 1  # type: ignore[union-attr]
 
 
 def test_waits_before_the_first_call() -> None:

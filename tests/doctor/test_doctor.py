@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from endpoints import Endpoint, Issuer, listening
@@ -335,9 +336,7 @@ def test_finds_a_network_share(
 ) -> None:
     """A database on a network share is named, by the file system that is mounted nearest to it."""
     part = namedtuple("part", "mountpoint fstype")
-    monkeypatch.setattr(
-        machine_checks.psutil, "disk_partitions", lambda **_: [part("/", "ext4"), part(str(tmp_path), kind)]
-    )
+    monkeypatch.setattr(psutil, "disk_partitions", lambda **_: [part("/", "ext4"), part(str(tmp_path), kind)])
 
     assert state is machine_checks.check_database_place(around(tmp_path / "audit.db")).state
 

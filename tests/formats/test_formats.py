@@ -17,11 +17,13 @@ import pytest
 from defusedxml.ElementTree import fromstring
 
 import reports_samples as samples
-from mfa_audit.formats import FORMATS, render, words
+from mfa_audit.formats import FORMATS, answer_words, recording_words, render, words
 from mfa_audit.judging.reasons import REASONS, Verdict
 from mfa_audit.judging.verdicts import Answer
-from mfa_audit.reports.model import Recording
+from mfa_audit.reports.fixes import is_blocked
+from mfa_audit.reports.model import Microsoft, MicrosoftApplication, Recording
 
+APP = "1950a258-227b-4e31-a9cf-717495945fc2"
 FORMULA = re.compile(r"[\s]*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 
 
@@ -107,7 +109,7 @@ def test_answer_counts_in_one_sentence(told: str, tools: str, answer: Answer) ->
         "c": lambda: samples.fine("c"),
         "e": lambda: samples.fine("e", Verdict.EXEMPT),
     }
-    assert told == words.answer(samples.report(*(make[kind]() for kind in tools), answer=answer))
+    assert told == answer_words.answer(samples.report(*(make[kind]() for kind in tools), answer=answer))
 
 
 @pytest.mark.parametrize(
@@ -128,13 +130,13 @@ def test_period_says_what_was_recorded(told: str, kinds: list[str], seconds: int
         recording=Recording(seconds, 168 * 3600, 0, ()),
         sources=tuple(samples.source(kind=kind) for kind in kinds),
     )
-    assert told == words.period(report).split(". ", 1)[1]
+    assert told == recording_words.period(report).split(". ", 1)[1]
 
 
 def test_mended_tool_is_not_blocked_now() -> None:
     """Refusals from before a tool was mended do not make it blocked."""
-    assert not words.is_blocked(samples.fine("c", blocked=9))
-    assert words.is_blocked(samples.tool("n", blocked=9))
+    assert not is_blocked(samples.fine("c", blocked=9))
+    assert is_blocked(samples.tool("n", blocked=9))
 
 
 def test_rendering_loads_only_what_it_needs() -> None:
@@ -199,26 +201,29 @@ def test_markdown_keeps_it_in_code_spans(text: str) -> None:
 
 def test_markdown_links_to_the_fix() -> None:
     """The fix comes with its link, ready to click."""
-    assert f"- Use the Secure Application Model. <{samples.SECURE_APP_MODEL}>\n" in render(
+    assert f"- Use the Secure Application Model.\n- <{samples.SECURE_APP_MODEL}>\n" in render(
         "markdown", samples.rich()
     )
 
 
 def _cases(text: str) -> Iterator[tuple[str, list[str]]]:
     for case in fromstring(text.encode()).iter("testcase"):
-        yield str(case.get("name")), [part.tag for part in case if part.tag != "system-out"]
+        yield (
+            str(case.get("name")),
+            [part.tag for part in case if part.tag not in ("system-out", "properties")],
+        )
 
 
 def test_junit_has_a_case_for_each_tool() -> None:
     """Without MFA fails, cannot tell is an error, the rest passes; what was not seen is a case of its own."""
     assert list(_cases(render("junit", samples.rich()))) == [
-        ("nightly-sync.ps1 (Azure PowerShell)", ["failure"]),
-        ("Partner Center PowerShell", ["failure"]),
-        ("Contoso Billing", ["error"]),
-        ("CIPP", []),
-        ("renew-licenses.py (Azure CLI)", []),
-        ("Inventory", []),
-        ("Quarterly export", ["error"]),
+        (f"nightly-sync.ps1 on PC17 [{APP}]", ["failure"]),
+        ("Partner Center PowerShell on PC17 [04b07795-8ddb-461a-bbee-02f9e1bf7b46]", ["failure"]),
+        (f"Contoso Billing on PC17 [{APP}]", ["error"]),
+        (f"CIPP on PC17 [{APP}]", []),
+        (f"renew-licenses.py on PC17 [{APP}]", []),
+        (f"Inventory on PC17 [{APP}]", []),
+        (f"Quarterly export on PC17 [{APP}]", ["error"]),
         ("Calls were seen and could be read", ["error"]),
     ]
     root = fromstring(render("junit", samples.rich()).encode())
@@ -234,18 +239,68 @@ def test_junit_is_red_when_nothing_was_seen() -> None:
     ]
     stopped = samples.rich().recording.gaps[:1]
     clean = replace(samples.clean(), recording=Recording(1, 2, 0, stopped))
-    assert list(_cases(render("junit", clean))) == [("CIPP", []), ("Inventory", [])]
+    assert list(_cases(render("junit", clean))) == [
+        (f"CIPP on PC17 [{APP}]", []),
+        (f"Inventory on PC17 [{APP}]", []),
+    ]
 
 
 def test_junit_tells_namesakes_apart() -> None:
-    """Two tools of one name, which a test page would take for one, are shown with their app ids."""
-    names = [
-        name
-        for name, _ in _cases(
-            render("junit", samples.report(samples.tool("x", app_id="1"), samples.tool("x", app_id="2")))
-        )
+    """Namesakes, which a test page would take for one, differ by app id, by account, and at last by a number."""
+    rows = (("1", None), ("2", "ann"), ("2", "joe"), ("2", "joe"))
+    tools = (samples.tool("x", app_id=app, account=account) for app, account in rows)
+    names = [name for name, _ in _cases(render("junit", samples.report(*tools)))]
+    assert names == [
+        "x on PC17 [1]",
+        "x on PC17 [2], ann",
+        "x on PC17 [2], joe, no. 1",
+        "x on PC17 [2], joe, no. 2",
     ]
-    assert names == ["x [1]", "x [2]"]
+
+
+def test_junit_names_stay_when_the_verdict_changes() -> None:
+    """A test page follows a tool from run to run: numbers, users and verdicts are no part of its name."""
+    before = samples.report(samples.tool("x", program="x.ps1"))
+    after = samples.report(samples.fine("x", program="x.ps1", requests=7), answer=Answer.YES)
+    first, second = ([name for name, _ in _cases(render("junit", one))] for one in (before, after))
+    assert first == second
+
+
+def test_junit_counts_nothing_twice() -> None:
+    """An application of Microsoft's list is a case of its own only where no row of it fails."""
+    row = samples.tool("x", app_id="1")
+    there = [MicrosoftApplication(app, f"App {app}", 5, 0, 5, 0, True, (), samples.NOW) for app in ("1", "2")]
+    report = samples.report(row, microsoft=Microsoft(0, 0, tuple(there), (), ()))
+    assert [("x on PC17 [1]", ["failure"]), ("App 2 (seen by Microsoft) [2]", ["failure"])] == list(
+        _cases(render("junit", report))
+    )
+    assert "Microsoft lists 1 more application that no recorder of yours saw." in answer_words.answer(report)
+
+
+def test_advice_is_told_once() -> None:
+    """What to do is said once for all tools that it fixes, in every format for people."""
+    names = ("alpha.ps1", "beta.ps1", "gamma.ps1")
+    report = samples.report(*(samples.tool("PowerShell", program=name) for name in names))
+    for form in ("table", "markdown", "html"):
+        text = " ".join(render(form, report).split())
+        assert text.count("Use the Secure Application Model") == 1, form
+        assert all(name in text for name in names)
+
+
+def test_csv_has_advice_where_it_fails_only() -> None:
+    """Filtered by its fix the CSV is the plan: users and tools that do not fail have none."""
+    people = (
+        samples.user("bad@contoso.example"),
+        samples.user("good@contoso.example", verdict=Verdict.COMPLIANT, reasons=("mfa",)),
+    )
+    report = samples.report(
+        samples.tool("x", users=people),
+        samples.tool("y", verdict=Verdict.UNDETERMINED, reasons=("opaque",), users=()),
+        samples.fine("z"),
+    )
+    rows = _rows(render("csv", report))
+    assert ["bad@contoso.example"] == [row["user"] for row in rows if row["fix"]]
+    assert ["Fix first", "Fix first", "Cannot tell", "Nothing to do"] == [row["todo"] for row in rows]
 
 
 @pytest.mark.parametrize("text", samples.HOSTILE.values(), ids=samples.HOSTILE)

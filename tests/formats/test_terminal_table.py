@@ -9,45 +9,51 @@ from rich.cells import cell_len
 
 import reports_samples as samples
 from mfa_audit.formats import render
+from mfa_audit.reports.model import NotAudited
 
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @pytest.mark.usefixtures("berlin")
 def test_first_screen_says_everything_in_order() -> None:
-    """Answer, period, what was not seen, what to fix with cause and link, the rest, gaps, the caveat."""
+    """Answer, period, what was not seen, each fix with cause and link, a line per tool, the rest, gaps, the caveat."""
     assert (
         render("table", samples.rich()).splitlines()
         == f"""\
 NO - 2 of 6 tools call Partner Center without MFA. 1 is blocked now.
 Period    1-7 Nov, CET. Recorded 61 of 168 hours on PC17. 1 file imported. 4,210
           calls.
-Not seen  powershell.exe refused our certificate (12 times). Run mfa-audit
-          trust. Java/21.0.4 was passed through unread (once). Run mfa-audit
-          doctor. 2 calls were lost before being stored. 12 calls carried no
-          token. Cloud tools and other machines are not in this report.
-Fix first
- 1 nightly-sync.ps1 (Azure PowerShell)  BLOCKED NOW  412 calls,
-   svc-pc@contoso.example, last 7 Nov 03:00
-   Likely a saved password (amr: pwd). Use the Secure Application Model:
-   {samples.SECURE_APP_MODEL}
- 2 Partner Center PowerShell  would be blocked  1,490 calls,
-   tech1@contoso.example and 4 more, last 7 Nov 03:00
-   Likely a sign-in on which MFA is not enforced (amr: pwd). Enforce MFA for the
-   account:
-   {samples.MANDATE}
+Not seen  powershell.exe refused our certificate (12 times). Java/21.0.4 was
+          passed through unread (once). 2 calls were lost before being stored.
+          12 calls carried no token. Cloud tools and other machines are not in
+          this report.
+Fix first: 2 fixes close 2 tools
+ 1  1 tool, 1 blocked: Likely a saved password (amr: pwd). Use the Secure
+    Application Model.
+    {samples.SECURE_APP_MODEL}
+ 2  1 tool: Likely a sign-in on which MFA is not enforced (amr: pwd). Enforce
+    MFA for the account.
+{samples.MANDATE}
+Fix Tool                      Signs in as         Calls Last seen    State
+ 1  nightly-sync.ps1          svc-pc@contoso.exa…   412 7 Nov 03:00  BLOCKED NOW
+ 2  Partner Center PowerShell tech1@contoso.exam… 1,490 7 Nov 03:00  Without MFA
 Cannot tell
- 3 Contoso Billing  88 calls, no user, last 7 Nov 03:00
-   The token is encrypted and cannot be read. Ask the tool's vendor:
-   {samples.SECURE_APP_MODEL}
-With MFA
-   CIPP                           1,204 calls  last 7 Nov 03:00
-   renew-licenses.py (Azure CLI)    964 calls  last 7 Nov 03:00
+ 3  1 tool: The token is encrypted and cannot be read. Ask the tool's vendor.
+    {samples.SECURE_APP_MODEL}
+Fix Tool                      Signs in as         Calls Last seen    State
+ 3  Contoso Billing           no user                88 7 Nov 03:00  Cannot tell
+Make readable
+  powershell.exe refused our certificate (12 times).
+     Run mfa-audit trust.
+  Java/21.0.4 was passed through unread (once).
+     Run mfa-audit doctor.
+Nothing to do
+    CIPP                      ann@contoso.example 1,204 7 Nov 03:00  With MFA
+    renew-licenses.py         ann@contoso.example   964 7 Nov 03:00  With MFA
      Fixed: 3 good tokens since 5 Nov 12:30, and no call without MFA came back.
-App-only: the rule does not apply
-   Inventory                         52 calls  last 7 Nov 03:00
+    Inventory                 no user                52 7 Nov 03:00  App-only
 Quiet in this period, but without MFA when last seen
-   Quarterly export                 412 calls  last 27 Sep 13:30
+    Quarterly export          svc-pc@contoso.exa…   412 27 Sep 13:30 Without MFA
 Recorder was off
  2 Nov 12:30 to 18:30, 6 h (it was stopped)
  4 Nov 12:30 to 5 Nov 12:30, 24 h (the machine slept)
@@ -102,6 +108,66 @@ def test_hostile_text_only_shows_itself(text: str) -> None:
     assert ":boom:" in shown
     if text == samples.HOSTILE["markup"]:
         assert "[bold red]x[/]" in shown
+
+
+def _tall(width: int, height: int, **how: bool) -> list[str]:
+    report = samples.report(
+        *(
+            samples.tool("PowerShell", program=f"job-{number}.ps1", blocked=number % 2)
+            for number in range(20)
+        ),
+        samples.fine("CIPP"),
+    )
+    return render("table", report, width=width, height=height, **how).splitlines()
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (60, 16), (200, 30)])
+def test_fits_the_height(width: int, height: int) -> None:
+    """On a terminal that is too low the first screen is one screen, and counts the tools that have no room."""
+    shown = _tall(width, height)
+    assert len(shown) < height
+    assert shown[0].startswith("NO - 20 of 21 tools")
+    assert "Token signatures were not checked." == shown[-1]
+    listed = sum(bool(re.match(r" 1 +job-", row)) for row in shown)
+    assert listed >= 1
+    told = " ".join(shown)
+    assert f"and {20 - listed} more to fix, 1 fine: mfa-audit report --all" in told
+    assert samples.SECURE_APP_MODEL in told
+
+
+def test_all_says_the_answer_again() -> None:
+    """With all tools on a low terminal the answer stands at the end too, where the reader is; a pipe has no end."""
+    shown = _tall(80, 24, every=True)
+    assert 20 == sum(bool(re.match(r" 1 +job-", row)) for row in shown)
+    assert shown[0] == shown[-2]
+    assert "Token signatures were not checked." == shown[-1]
+    assert 1 == sum(row.startswith("NO - ") for row in render("table", samples.rich()).splitlines())
+
+
+def test_details_are_asked_for() -> None:
+    """Dates, what started it and who signs in come with --verbose only."""
+    report = samples.report(
+        samples.tool("x", started_by="cron", users=(samples.user("dana@contoso.example"),))
+    )
+    short, long = (" ".join(render("table", report, verbose=how).split()) for how in (False, True))
+    assert "started by cron" not in short
+    assert "Runs on PC17, started by cron." in long
+    assert "Signs in as dana@contoso.example." in long
+
+
+def test_lines_to_copy_hold_nothing_of_the_network() -> None:
+    """Whatever programs are called, the commands to type are ours."""
+    ours = {
+        "     Start it through `mfa-audit run -- ...`, or in its terminal:",
+        '       eval "$(mfa-audit env)"',
+        *(f"     Run mfa-audit {command}." for command in ("trust", "trust --store java", "browse")),
+    }
+    for text in ("stock.exe", *samples.HOSTILE.values()):
+        unread = NotAudited("h", text, text, "certificate-refused", 2, samples.NOW, samples.NOW)
+        shown = render("table", samples.report(samples.tool(text, program=text), not_audited=(unread,)))
+        found = [row for row in shown.splitlines() if "mfa-audit" in row]
+        assert found
+        assert [] == [row for row in found if row not in ours]
 
 
 def test_empty_report_helps() -> None:

@@ -118,6 +118,14 @@ def test_ended_ones_are_deleted_unless_a_store_trusts_them(tmp_path: Path) -> No
     assert (True, False) == (trusted.confdir.exists(), untrusted.confdir.exists())
 
 
+def test_what_a_killed_process_was_making_is_deleted() -> None:
+    """A key that a process left when it was killed in the middle goes when the next one is made."""
+    draft = folders.authorities_folder() / ".new-1a2b3c4d"
+    authorities.create(draft / "authority")
+    kept = ensure()
+    assert {kept.fingerprint, ".lock"} == {path.name for path in folders.authorities_folder().iterdir()}
+
+
 def test_a_damaged_one_is_passed_over() -> None:
     """A damaged authority leads to a new one, not to an error; so does one under another's fingerprint."""
     first = ensure()

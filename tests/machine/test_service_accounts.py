@@ -168,5 +168,9 @@ def test_rights_on_windows() -> None:
         "icacls.exe F/mitmproxy-ca.pem /reset",
         "icacls.exe F /setowner '*S-1-5-32-544' /T",
     ] == steps
+    alone = service_accounts.administrators_only(Path("D"))
+    assert "icacls.exe D /inheritance:r /grant:r '*S-1-5-18:(OI)(CI)F' '*S-1-5-32-544:(OI)(CI)F'" == str(
+        alone
+    )
     everyone = "'*S-1-5-18:(OI)(CI)F' '*S-1-5-32-544:(OI)(CI)F' '*S-1-5-32-545:(OI)(CI)RX'"
     assert f"icacls.exe M /inheritance:r /grant:r {everyone}" == str(changes.rights_on_windows(Path("M")))

@@ -17,7 +17,7 @@ from mfa_audit.judging.observations import Judge
 from mfa_audit.reports.model import Period, Report, ToolRow
 from mfa_audit.reports.settings import Settings
 from mfa_audit.reports.summary import summarise
-from mfa_audit.reports.tool_rows import parties_with_times
+from mfa_audit.reports.tool_rows import needs_times, parties_of
 from mfa_audit.store.reading import Wanted, read_ledger
 from mfa_audit.store.session_writer import Recording, insert_gap
 from mfa_audit.store.sessions import Session
@@ -84,7 +84,7 @@ def report_of(path: Path, until: float) -> Report:
     now = START + until
     settings = Settings()
     period = Period(datetime.fromtimestamp(now - LISTED, UTC), datetime.fromtimestamp(now, UTC))
-    ledger = read_ledger(path, Wanted(now - LISTED, now), parties_with_times(settings))
+    ledger = read_ledger(path, Wanted(now - LISTED, now), parties_of(settings, needs_times))
     return summarise(ledger, period, [str(path)], now=now, settings=settings)
 
 

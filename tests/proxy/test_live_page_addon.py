@@ -209,33 +209,37 @@ def test_browser_renews_it_in_place(
         assert "CANNOT TELL YET" in page.evaluate("document.querySelector('h1').textContent")
         assert page.evaluate("location.search + document.cookie") == ""
         call("dashboard.py", with_mfa)
-        page.wait_for("document.querySelector('article h3')?.textContent.includes('dashboard.py')")
-        for _ in range(5):
+        page.wait_for("document.querySelector('tbody.tool summary')?.textContent.includes('dashboard.py')")
+        for _ in range(20):
             page.press("Tab", 9)
             if page.evaluate("document.activeElement.tagName") == "SUMMARY":
                 break
         page.press("Enter", 13, "\r")
-        row = "document.querySelector('article.good details')"
+        row = "document.querySelector('tbody.tool.good details')"
         assert page.evaluate(f"{row}.open")
-        page.evaluate("scrollTo(0, document.querySelector('article.good table').getBoundingClientRect().top)")
-        table = "Math.round(document.querySelector('article.good table').getBoundingClientRect().top)"
+        page.evaluate(
+            "scrollTo(0, document.querySelector('tbody.tool.good .more table').getBoundingClientRect().top)"
+        )
+        table = (
+            "Math.round(document.querySelector('tbody.tool.good .more table').getBoundingClientRect().top)"
+        )
         before = page.evaluate(table)
         assert 0 < page.evaluate("scrollY")
         call("nightly.py", without_mfa, 2)
-        page.wait_for("document.querySelector('article.bad h3')?.textContent.includes('nightly.py')")
+        page.wait_for("document.querySelector('tbody.tool.bad summary')?.textContent.includes('nightly.py')")
         assert abs(before - page.evaluate(table)) <= 1
         assert page.evaluate(f"{row}.open && document.activeElement === {row}.querySelector('summary')")
         assert "NO - 1 of 2 tools" in page.evaluate("document.title")
         call("dashboard.py", without_mfa)  # the row goes to another section, unfolded as it is
-        page.wait_for("document.querySelectorAll('article.bad').length == 2")
-        assert 1 == page.evaluate("document.querySelectorAll('article.bad details[open]').length")
-        assert 2 == page.evaluate("document.querySelectorAll('article').length")
+        page.wait_for("document.querySelectorAll('tbody.tool.bad').length == 2")
+        assert 1 == page.evaluate("document.querySelectorAll('tbody.tool.bad details[open]').length")
+        assert 2 == page.evaluate("document.querySelectorAll('tbody.tool').length")
         own = f"http://127.0.0.1:{proxy.wait_for_port()}/"
         assert [] == [one for one in page.requests() if not one.startswith((own, "data:"))]
         assert [] == page.complaints()
         proxy.stop()
         page.wait_for("document.querySelector('#live').textContent.includes('has ended')")
-        assert 2 == page.evaluate("document.querySelectorAll('article').length")
+        assert 2 == page.evaluate("document.querySelectorAll('tbody.tool').length")
 
 
 @needs_chromium
@@ -250,8 +254,8 @@ def test_axe_finds_nothing(url: str, call: Call, without_mfa: str) -> None:
         for program in (None, "nightly.py"):
             if program:
                 call(program, without_mfa)
-                page.wait_for("document.querySelector('article') !== null")
-                page.evaluate("document.querySelector('article details').open = true")
+                page.wait_for("document.querySelector('tbody.tool') !== null")
+                page.evaluate("document.querySelector('tbody.tool details').open = true")
             page.evaluate(AXE.read_text("utf-8") + ";0")
             found = page.evaluate(
                 "axe.run(document).then(result => result.violations.map(v => v.id + ': ' + v.nodes[0].html))"
@@ -266,7 +270,7 @@ def test_browser_opens_it_through_the_proxy(url: str, call: Call, without_mfa: s
         page = browser.page()
         page.open(f"http://mfa.audit/?{url.partition('?')[2]}")
         call("nightly.py", without_mfa)
-        page.wait_for("document.querySelector('article.bad h3')?.textContent.includes('nightly.py')")
+        page.wait_for("document.querySelector('tbody.tool.bad summary')?.textContent.includes('nightly.py')")
         assert page.evaluate("location.host") == "mfa.audit"
         assert [] == page.complaints()
 
@@ -302,7 +306,7 @@ def test_other_origins_see_nothing(url: str, call: Call, without_mfa: str, other
         own = browser.page()
         own.open(url)
         address = own.evaluate("location.href")
-        assert own.evaluate("document.querySelector('article h3').textContent.includes('nightly.py')")
+        assert own.evaluate("document.querySelector('tbody.tool summary').textContent.includes('nightly.py')")
         page = browser.page()
         page.open(other_site)
         fetched = f"fetch('{address}main', {{credentials: 'include'}}).then(() => 'read', () => 'refused')"

@@ -1,4 +1,4 @@
-"""What `proxy` shows on a terminal while it runs: the report itself, in place, no taller than the terminal."""
+"""What `proxy` shows on a terminal while it runs: the answer, and a line for each tool, no taller than the terminal."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import math
 import sys
+from datetime import timedelta
 from typing import Final
 
 from rich.cells import cell_len
@@ -14,26 +15,45 @@ from rich.live import Live
 from rich.text import Text
 
 from mfa_audit.errors import AuditError
-from mfa_audit.formats import render
+from mfa_audit.formats import answer_words, recording_words, words
+from mfa_audit.formats.tool_lines import Columns
 from mfa_audit.printable import count
 from mfa_audit.proxy.live_report import LatestReport
 from mfa_audit.reports.model import Report
 
 _PAUSE: Final = 1.0  # seconds between two looks
-_LEAST: Final = 6  # lines of the report at least, where the terminal has as many
+_LEAST: Final = 6  # lines of the table at least, where the terminal has as many
+_JUST_NOW: Final = timedelta(seconds=10)
+_ANSWER: Final = 3  # lines at most
 WAITING: Final = "No call yet. `mfa-audit env` in another terminal sends its programs here."
 
 
 def lines(report: Report, width: int, height: int) -> list[Text]:
-    """The report in at most `height` lines of at most `width` columns; a last one says how many are left out."""
+    """The answer and the tools, failing ones first, in at most `height` lines of at most `width` columns.
+
+    A tool that called in the last ten seconds is marked. A last line says how many tools are left out.
+    """
     if not (report.tools or report.not_audited or report.totals.without_token):
         return [_cut(Text(WAITING), width)]
-    every = [Text.from_ansi(text) for text in render("table", report, width=width, colour=True).splitlines()]
-    shown = every if len(every) <= height else every[: height - 1]
-    if len(shown) < len(every):
-        left_out = count(len(every) - len(shown), "more line")
+    console = Console(width=width, legacy_windows=False, _environ={})
+    head = [Text(answer_words.headline(report), style="bold")]
+    found = [*head[0].wrap(console, width)][:_ANSWER]
+    unread = recording_words.not_seen_in_short(report)[:-1]  # the last sentence is about elsewhere
+    if unread:
+        found.append(Text(" ".join(unread), style="yellow"))
+    columns = Columns(report.tools, width, report.generated_at)
+    if report.tools:
+        found.append(Text(columns.header(""), style="dim"))
+    rows = [
+        columns.line(row, words.NOW if report.generated_at - row.last_seen < _JUST_NOW else "")
+        for row in report.tools
+    ]
+    room = max(height - len(found), 1)
+    shown = rows if len(rows) <= room else rows[: room - 1]
+    if len(shown) < len(rows):
+        left_out = count(len(rows) - len(shown), "more tool")
         shown.append(Text(f"and {left_out}: see the report page, or the report at the end", style="dim"))
-    return [_cut(text, width) for text in shown]
+    return [_cut(text, width) for text in (*found, *shown)][:height]
 
 
 def _cut(text: Text, width: int) -> Text:
@@ -43,7 +63,7 @@ def _cut(text: Text, width: int) -> Text:
 
 
 async def show(latest: LatestReport, said: list[str]) -> None:
-    """Show the report until cancelled, then take it away again.
+    """Show the table until cancelled, then take it away again.
 
     `said` is what stands above it on the terminal, and is to stay in sight.
     """
@@ -57,7 +77,7 @@ async def show(latest: LatestReport, said: list[str]) -> None:
 
 
 async def _show_at(console: Console, latest: LatestReport, said: list[str]) -> None:
-    """Show the report until the terminal has another size."""
+    """Show the table until the terminal has another size."""
     size = console.size
     above = sum(math.ceil(max(cell_len(text), 1) / size.width) for text in said)
     room = min(max(size.height - above - 1, _LEAST), size.height - 1)

@@ -43,6 +43,10 @@ from mfa_audit.reports.periods import DEFAULT_SINCE, read_period
 @click.option(
     "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead of stdout."
 )
+@click.option("--all", "every", is_flag=True, help="All tools, also more than the terminal has lines for.")
+@click.option(
+    "--verbose", is_flag=True, help="All that is known of each tool: dates, users, what started it."
+)
 @click.option("--open", "open_", is_flag=True, help="Show the report as HTML in your browser.")
 @click.option(
     "--since", default=DEFAULT_SINCE, show_default=True, help="From when: 24h, 7d, 2026-11-01, all."
@@ -64,6 +68,8 @@ def command(
     databases: tuple[Path, ...],
     format_: str | None,
     output: Path | None,
+    every: bool,
+    verbose: bool,
     open_: bool,
     since: str,
     until: str | None,
@@ -108,10 +114,10 @@ def command(
     if open_:
         open_in_browser(render("html", report), quiet=quiet)
     elif output is not None:
-        write_file(output, render(format_, report))
+        write_file(output, render(format_, report, verbose=verbose))
         say(f"Wrote {output}", quiet=quiet)
     elif format_ == "table":
-        print_report(report, sys.stdout)
+        print_report(report, sys.stdout, every=every, verbose=verbose)
     else:
         write_data(render(format_, report))
     return report_exit_code(report, fail_on)

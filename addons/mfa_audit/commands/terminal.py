@@ -23,9 +23,22 @@ def width_of(stream: TextIO) -> int:
     return shutil.get_terminal_size((80, 24)).columns if stream.isatty() else 80
 
 
-def print_report(report: Report, stream: TextIO) -> None:
-    """The table, as `stream` can show it."""
-    text = render("table", report, width=width_of(stream), colour=wants_colour(stream))
+def height_of(stream: TextIO) -> int | None:
+    """The terminal's lines; None for a file or a pipe, which have no end."""
+    return shutil.get_terminal_size((80, 24)).lines if stream.isatty() else None
+
+
+def print_report(report: Report, stream: TextIO, *, every: bool = False, verbose: bool = False) -> None:
+    """The table, as `stream` can show it: `every` tool, however many lines that takes; `verbose`: all of each."""
+    text = render(
+        "table",
+        report,
+        width=width_of(stream),
+        colour=wants_colour(stream),
+        height=height_of(stream),
+        every=every,
+        verbose=verbose,
+    )
     write(text, stream)
 
 

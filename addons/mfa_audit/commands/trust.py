@@ -59,7 +59,9 @@ def command(
         stores = [store for store in stores if store.scope is Scope.MACHINE]
         in_the_way = [store.obstacle for store in stores if store.obstacle is not None]
         if in_the_way and not dry_run:
-            raise AuditError(f"{in_the_way[0]}. {_as_administrator(f'--machine --for {quote(account)}')}")
+            raise AuditError(
+                f"{in_the_way[0]}. {as_administrator(f'trust --machine --for {quote(account)}')}"
+            )
     certificate = _choose_certificate(ca, account, check_hosts(hosts), dry_run=dry_run) or Certificate(
         folder / "X" / PUBLIC_FILE, b"", "mfa-audit XXXXXXXX", "X" * 40
     )
@@ -149,13 +151,17 @@ def _how(store: Store, certificate: Certificate) -> str:
     if store.key in ("firefox", "chromium"):
         return ""
     machine = " --machine" if store.key in ("windows-machine", "macos-system") else ""
-    return _as_administrator(f"--store {store.key}{machine} --ca {quote(str(certificate.file))}")
+    return as_administrator(f"trust --store {store.key}{machine} --ca {quote(str(certificate.file))}")
 
 
-def _as_administrator(arguments: str) -> str:
+def as_administrator(arguments: str) -> str:
+    """A sentence with the line that gives mfa-audit these arguments as administrator, with the same folders as here."""
+    home = os.environ.get(folders.HOME_VARIABLE)
     if os.name == "nt":
-        return f"In a PowerShell started with 'Run as administrator': mfa-audit trust {arguments}"
-    return f'Run: sudo "$(command -v mfa-audit)" trust {arguments}'
+        setting = f"$env:{folders.HOME_VARIABLE} = {quote(home)}; " if home else ""
+        return f"In a PowerShell started with 'Run as administrator': {setting}mfa-audit {arguments}"
+    setting = f"env {folders.HOME_VARIABLE}={quote(home)} " if home else ""
+    return f'Run: sudo {setting}"$(command -v mfa-audit)" {arguments}'
 
 
 def _choose_stores(system: str | None, *, machine: bool, dry_run: bool, keys: Sequence[str]) -> list[Store]:

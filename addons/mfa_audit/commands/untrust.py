@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from typing import Final
-
 import click
 
 from mfa_audit.commands import quiet_option
 from mfa_audit.commands.terminal import say
-from mfa_audit.commands.trust import take
+from mfa_audit.commands.trust import as_administrator, take
 from mfa_audit.errors import AuditError
 from mfa_audit.machine import scratch
 from mfa_audit.machine.trust import Certificate, Scope, changes, write_certificate
 from mfa_audit.machine.trust.changes import Entry
 from mfa_audit.machine.trust.known import store_of
 from mfa_audit.printable import line
-
-_HOW: Final = (
-    "In a PowerShell started with 'Run as administrator': mfa-audit untrust"
-    if os.name == "nt"
-    else 'Run: sudo "$(command -v mfa-audit)" untrust'
-)
 
 
 @click.command(epilog="Example: mfa-audit untrust")
@@ -70,7 +61,7 @@ def _take_back(entry: Entry, certificate: Certificate, *, dry_run: bool, quiet: 
         say(f"{store.title}: {name} is not there.", quiet=quiet)
     elif store.obstacle is not None:
         has = "still has" if before else "may have"
-        say(f"{store.title}: {has} {name}; {store.obstacle}. {_HOW}")
+        say(f"{store.title}: {has} {name}; {store.obstacle}. {as_administrator('untrust')}")
         return False
     else:
         take(store, store.remove(certificate), f"remove {name}", dry_run=False, quiet=quiet)

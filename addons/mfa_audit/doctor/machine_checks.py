@@ -9,27 +9,14 @@ import socket
 from pathlib import Path
 from typing import Final
 
-import psutil
-
 from mfa_audit.addon.programs import holder_of
 from mfa_audit.doctor import Finding, State, Surroundings
 from mfa_audit.errors import AuditError
+from mfa_audit.machine.disks import is_local
 from mfa_audit.store import files
 
 # A million calls need some 200 MB; SQLite needs room beside them for its log.
 SMALLEST_SPACE: Final = 500_000_000
-_NETWORK_FILESYSTEMS: Final = (
-    "nfs",
-    "cifs",
-    "smb",
-    "9p",
-    "afs",
-    "sshfs",
-    "fuse.sshfs",
-    "webdav",
-    "davfs",
-    "drvfs",
-)
 
 
 def check_mitmproxy(_: Surroundings) -> Finding:
@@ -163,26 +150,16 @@ def check_database_privacy(around: Surroundings) -> Finding:
 def check_database_place(around: Surroundings) -> Finding:
     """Whether the database is on a disk of this machine: SQLite's log does not work on a network share."""
     folder = next(place for place in around.database.absolute().parents if place.exists())
-    kind = _filesystem(folder)
-    if kind.lower().startswith(_NETWORK_FILESYSTEMS) or str(folder).startswith("\\\\"):
+    if not is_local(folder):
         local = around.home / "mfa-audit" / "audit.db"
         return Finding(
             "database-place",
             State.WRONG,
-            f"{folder} is on a network share ({kind or 'by its name'}), where two recorders can damage the file.",
+            f"{folder} is on a network share, where two recorders can damage the file.",
             "Record to a local disk; copy finished databases to the share.",
             around.set_line("MFA_AUDIT_DB", str(local)),
         )
     return Finding("database-place", State.RIGHT, f"{folder} is on a local disk.")
-
-
-def _filesystem(folder: Path) -> str:
-    try:
-        parts = psutil.disk_partitions(all=True)
-    except (psutil.Error, OSError):
-        return ""
-    holding = [part for part in parts if folder.is_relative_to(part.mountpoint)]
-    return max(holding, key=lambda part: len(part.mountpoint)).fstype if holding else ""
 
 
 def check_space(around: Surroundings) -> Finding:

@@ -1,4 +1,4 @@
-"""The report as CSV, for a spreadsheet: a row per tool and user.
+"""The report as CSV, for a spreadsheet: a row per tool and user. Filtered by `fix`, it is the plan of what to do.
 
 Comma-separated, every cell quoted, UTF-8 with a byte order mark and CRLF, as Excel wants it. Times are UTC in
 the form that Excel takes for a time. Numbers of a user can be added up; those of a whole tool, which stand on
@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 from io import StringIO
 from typing import Final
 
-from mfa_audit.formats import decision_words, words
+from mfa_audit.formats import decision_words, fix_words, words
+from mfa_audit.judging.reasons import Verdict
 from mfa_audit.printable import csv_cell
+from mfa_audit.reports.fixes import group_of
 from mfa_audit.reports.model import Report, ToolRow, UserRow
 
 BYTE_ORDER_MARK: Final = "\ufeff"
@@ -33,12 +35,12 @@ COLUMNS: Final = (
         "started_by",
         "capture",
     ),
-    *("title", "side_by_side", "why", "key", "owner", "ticket", "due", "accepted_until", "decided"),
+    *("title", "side_by_side", "why", "todo", "key", "owner", "ticket", "due", "accepted_until", "decided"),
     *("decisions_sha256", "decisions_rows"),
 )
 
 
-def render(report: Report, *, width: int = 80, colour: bool = False) -> str:
+def render(report: Report) -> str:
     """The report's tools, and those gone quiet, as CSV; write it without translating newlines."""
     file = StringIO(newline="")
     writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
@@ -76,8 +78,8 @@ def _cells(tool: ToolRow, user: UserRow | None) -> Iterator[str]:
     yield tool.application or ""
     yield "; ".join(tool.sdk_versions)
     yield "; ".join(tool.user_agents)
-    advice = tool.advice
-    yield from (advice.cause, advice.fix, advice.link) if advice else ("", "", "")
+    # On rows that fail only, so that what is left of a filtered column is the list of what to do.
+    yield from fix_words.plan(tool.advice if part.verdict is Verdict.NON_COMPLIANT else None)
 
 
 def _origin(tool: ToolRow, now: datetime) -> Iterator[str]:
@@ -88,6 +90,7 @@ def _origin(tool: ToolRow, now: datetime) -> Iterator[str]:
     yield tool.title
     yield "yes" if tool.side_by_side else ""
     yield words.why_now(tool, now) or ""
+    yield fix_words.GROUPS[group_of(tool)]
     yield tool.key
     decided = tool.decided
     yield (decided and decided.owner) or ""

@@ -11,9 +11,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from mfa_audit.formats import decisions_data
-from mfa_audit.formats.words import PROVES_NOT, because, notes, title_of, why_now
+from mfa_audit.formats.answer_words import because, notes
+from mfa_audit.formats.words import PROVES_NOT, title_of, why_now
 from mfa_audit.judging.causes import Cause
 from mfa_audit.printable import utc
+from mfa_audit.reports.fixes import Group, Remedy, by_group, group_of, remedies
 from mfa_audit.reports.model import (
     CredentialRow,
     Gap,
@@ -30,8 +32,8 @@ from mfa_audit.reports.model import (
 SCHEMA_VERSION: Final = 1
 
 
-def render(report: Report, *, width: int = 80, colour: bool = False) -> str:
-    """Indented JSON in ASCII only; texts parse back to what was seen. `width` and `colour` change nothing.
+def render(report: Report) -> str:
+    """Indented JSON in ASCII only; texts parse back to what was seen.
 
     ASCII, so that neither a terminal nor an old Windows code page makes something else of it. A lone
     surrogate, which many readers of JSON refuse, becomes U+FFFD.
@@ -80,6 +82,7 @@ def to_data(report: Report) -> dict[str, Any]:
         "signed_in": [_signed_in(row) for row in report.signed_in],
         **decisions_data.of_report(report),
         "retired": [_tool(row, report.generated_at) for row in report.retired],
+        "fixes": [_remedy(one) for one in remedies(by_group(report.tools)[Group.FIX_FIRST])],
         "limits": list(PROVES_NOT),
         "reason_titles": {reason: title_of(reason) for reason in sorted(_reasons(report))},
     }
@@ -114,7 +117,7 @@ def _tool(row: ToolRow, now: datetime) -> dict[str, Any]:
         "expired": row.counts.expired,
         "amr": list(row.amr),
         "operations": [{"operation": name, "requests": requests} for name, requests in row.operations],
-        "days": [{"date": date, "requests": requests} for date, requests in row.days],
+        "days": _days(row),
         "by_user": [_user(user) for user in row.users],
         "advice_link": None if row.advice is None else row.advice.link,
         "causes": [_cause(one) for one in row.causes],
@@ -137,6 +140,27 @@ def _tool(row: ToolRow, now: datetime) -> dict[str, Any]:
         "program": row.program,
         "key": row.key,
         "decided": decisions_data.of_row(row, now),
+        "group": str(group_of(row)),
+    }
+
+
+def _days(row: ToolRow) -> list[dict[str, Any]]:
+    days: list[dict[str, Any]] = [{"date": date, "requests": requests} for date, requests in row.days]
+    for day, parts in zip(days, row.day_parts, strict=False):
+        day.update(parts._asdict())
+    return days
+
+
+def _remedy(one: Remedy) -> dict[str, Any]:
+    advice = one.advice
+    return {
+        "cause": None if advice is None else advice.cause,
+        "fix": None if advice is None else advice.fix,
+        "link": None if advice is None else advice.link,
+        "side_effect": one.side_effect,
+        "blocked": one.blocked,
+        "requests": one.requests,
+        "tools": [row.title for row in one.rows],
     }
 
 

@@ -11,6 +11,7 @@ from mfa_audit.formats import decision_words, words
 from mfa_audit.formats.cause_words import proven, query
 from mfa_audit.judging.reasons import Verdict
 from mfa_audit.printable import count, date_name, day, line, moment, zone
+from mfa_audit.reports.fixes import is_blocked
 from mfa_audit.reports.model import CredentialRow, Report, ToolRow
 from mfa_audit.reports.run_clock import clock_of
 from mfa_audit.store.failing_calls import FailingCall
@@ -33,7 +34,7 @@ def _lines(
     report: Report, row: ToolRow, calls: Sequence[FailingCall], width: int, options: str
 ) -> Iterator[str]:
     now = report.generated_at
-    state = words.BLOCKED if words.is_blocked(row) else words.VERDICTS[row.verdict]
+    state = words.BLOCKED if is_blocked(row) else words.VERDICTS[row.verdict]
     yield from _wrap(f"{words.name(row.title)} - {state}", width)
     yield from _fact("Key", row.key, width)
     yield from _fact("Where", words.where(row), width)

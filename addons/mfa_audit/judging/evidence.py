@@ -116,6 +116,7 @@ class Standing:
 
 _DAY: Final = 24 * 3600.0
 _HOUR: Final = 3600.0
+_SHORTEST_MONTH: Final = 28  # days
 
 
 class _Looks(NamedTuple):
@@ -399,12 +400,12 @@ def _was_due(case: _Case, rule: Rule) -> bool:
 
 
 def _days_until_due(case: _Case, rule: Rule) -> float:
-    """The longest pause between two bad calls; from a week on it may be longer the next time.
+    """The longest pause between two bad calls; that of a month may be longer the next time.
 
     Months differ by three days, first Mondays by a week.
     """
     pause = longest_pause(case.all_bad_days)
-    return pause + (min(pause / 2, rule.margin) if pause >= rule.shortest_span else 0.0)
+    return pause + (rule.margin if pause >= _SHORTEST_MONTH else 0.0)
 
 
 def _is_one_job(case: _Case, rule: Rule) -> bool:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Container, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ from mfa_audit.machine.rights import strangers_of
 # chore and the harm of a stolen key.
 KEPT_DAYS: Final = 90
 RENEW_DAYS: Final = 14
+_DRAFT: Final = ".new-"
 
 
 def ensure(hosts: Sequence[str] = (), trusted: Container[str] = ()) -> Authority:
@@ -97,12 +98,24 @@ def find_trusted(hosts: Sequence[str], trusted: Container[str]) -> Authority | N
     return chosen
 
 
-def keep(folder: Path, hosts: Sequence[str]) -> Authority:
-    """Make an authority that is kept in `folder`, whole before it has its place there. Raises AuditError."""
+def keep(
+    folder: Path,
+    hosts: Sequence[str],
+    *,
+    prepare: Callable[[Path], None] = lambda _: None,
+    finish: Callable[[Path], None] = lambda _: None,
+) -> Authority:
+    """Make an authority that is kept in `folder`, whole before it has its place there. Raises AuditError.
+
+    `prepare` is given the empty folder in which it is made, before there is a key, and `finish` the authority's own.
+    """
+    draft = folder / f"{_DRAFT}{secrets.token_hex(4)}"
     with writing(folder):
-        draft = Path(tempfile.mkdtemp(dir=folder, prefix=".new-"))
         try:
+            make_private(draft)
+            prepare(draft)
             made = create(draft / "authority", hosts, days=KEPT_DAYS)
+            finish(made.confdir)
             place = folder / made.fingerprint
             made.confdir.rename(place)
         finally:
@@ -140,7 +153,9 @@ def check_owners(authority: Authority) -> None:
 
 def _kept_in(folder: Path) -> list[Authority]:
     try:
-        places = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        # Real paths: Python of the Microsoft Store sees a copy of AppData that other programs do not.
+        real = folder.resolve() if os.name == "nt" else folder
+        places = sorted(path for path in real.iterdir() if not path.name.startswith("."))
     except OSError:
         return []
     loaded = ((place, load(place)) for place in places)
@@ -153,7 +168,9 @@ def _is_for_us(authority: Authority) -> bool:
 
 
 def _clear(folder: Path, trusted: Container[str]) -> None:
-    """Delete the authorities that have ended and are trusted by no store."""
+    """Delete the authorities that have ended and are trusted by no store, and what a killed process was making."""
+    for draft in folder.glob(f"{_DRAFT}*"):
+        shutil.rmtree(draft, ignore_errors=True)  # nobody makes one now: the folder is locked
     for one in _kept_in(folder):
         if one.expires < datetime.now(UTC) and one.fingerprint not in trusted:
             shutil.rmtree(one.confdir, ignore_errors=True)

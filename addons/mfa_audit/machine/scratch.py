@@ -43,7 +43,8 @@ def folder(within: Path | None = None) -> Iterator[Path]:
             "make that folder yours and writable, or name another one with MFA_AUDIT_HOME"
         ) from error
     try:
-        yield own
+        # Python of the Microsoft Store sees a copy of AppData that other programs see elsewhere, by its real path.
+        yield own.resolve() if os.name == "nt" else own
     finally:
         _delete(own)
         _free(lock, own.with_suffix(_LOCK))

@@ -17,6 +17,8 @@ from mfa_audit.machine.trust.changes import make_machine_folder
 
 # Whose it is, in the folder of each: on Windows no mode says it.
 _ACCOUNT_FILE: Final = "account.txt"
+# What icacls grants the system and the administrators.
+_FULL: Final = ("*S-1-5-18:(OI)(CI)F", "*S-1-5-32-544:(OI)(CI)F")
 
 
 def ensure_for(account: str, hosts: Sequence[str]) -> Authority:
@@ -36,19 +38,28 @@ def ensure_for(account: str, hosts: Sequence[str]) -> Authority:
         kept = load(place)
         if kept is not None and kept.hosts == permitted_hosts(hosts) and not is_due(kept):
             return kept
-    made = keep(folder, hosts)
-    with writing(made.confdir):
-        (made.confdir / _ACCOUNT_FILE).write_text(account, "utf-8")
+
+    def prepare(draft: Path) -> None:
         if sys.platform == "win32":
-            for step in rights_on_windows(made.confdir, account):
+            administrators_only(draft).perform()
+
+    def finish(place: Path) -> None:
+        (place / _ACCOUNT_FILE).write_text(account, "utf-8")
+        if sys.platform == "win32":
+            for step in rights_on_windows(place, account):
                 step.perform()
         else:
-            key = made.confdir / PRIVATE_FILE
-            key.chmod(0o400)
-            os.chown(key, number, -1)
-            (made.confdir / PUBLIC_FILE).chmod(0o644)
-            made.confdir.chmod(0o755)
-    return made
+            (place / PRIVATE_FILE).chmod(0o400)
+            os.chown(place / PRIVATE_FILE, number, -1)
+            (place / PUBLIC_FILE).chmod(0o644)
+            place.chmod(0o755)
+
+    return keep(folder, hosts, prepare=prepare, finish=finish)
+
+
+def administrators_only(folder: Path) -> Run:
+    """The step that leaves `folder` to the system and the administrators, before a key is made in it."""
+    return Run("icacls.exe", (str(folder), "/inheritance:r", "/grant:r", *_FULL))
 
 
 def rights_on_windows(folder: Path, account: str) -> list[Run]:
@@ -56,10 +67,9 @@ def rights_on_windows(folder: Path, account: str) -> list[Run]:
 
     By SID where a name would be in the system's language. Untested on Windows.
     """
-    full = ("*S-1-5-18:(OI)(CI)F", "*S-1-5-32-544:(OI)(CI)F")
     reading = f"{account}:(OI)(CI)RX"
     return [
-        Run("icacls.exe", (str(folder), "/inheritance:r", "/grant:r", *full, reading)),
+        Run("icacls.exe", (str(folder), "/inheritance:r", "/grant:r", *_FULL, reading)),
         Run("icacls.exe", (str(folder / PRIVATE_FILE), "/reset")),  # what it has from the folder, and no more
         Run("icacls.exe", (str(folder), "/setowner", "*S-1-5-32-544", "/T")),
     ]

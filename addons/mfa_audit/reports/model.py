@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from mfa_audit.judging.causes import Cause
 from mfa_audit.judging.counts import Counts
@@ -58,6 +59,15 @@ class CredentialRow:
     last_seen: datetime
 
 
+class DayParts(NamedTuple):
+    """The calls of one day: with MFA (or exempt), without, refused for it, and those of which nobody can tell."""
+
+    with_mfa: int = 0
+    without_mfa: int = 0
+    refused: int = 0
+    unknown: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Previously:
     """What a tool was before it was mended: its verdict, until when, and how many calls."""
@@ -108,6 +118,7 @@ class ToolRow:
     last_seen: datetime
     advice: Advice | None
     apart: str = ""  # what tells it from the rows of the same title
+    day_parts: tuple[DayParts, ...] = ()  # of each of `days`
     causes: tuple[Cause, ...] = ()  # proven by Entra's sign-in log, the most telling first
     key: str = ""  # the same in every report with the same names and `--users`; hex, so that it can be typed and copied
     named_key: str = (

@@ -188,7 +188,9 @@ class Rulings:
         return start_of(day) > self._end
 
     def _is_given_up(self, subject: Subject) -> bool:
-        known = (subject.name, subject.program, *subject.app_ids)
+        # An app id names the row only where it never used another.
+        apps = subject.app_ids if len(subject.app_ids) == 1 else ()
+        known = (subject.name, subject.program, *apps)
         return any(one is not None and one.lower() in self._given_up for one in known)
 
     def _expected(self, ruled: Sequence[Ruling]) -> Iterable[Expected]:

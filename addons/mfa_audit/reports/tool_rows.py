@@ -27,7 +27,8 @@ from mfa_audit.judging.naming import is_specific, is_unattended, stable_program
 from mfa_audit.judging.people import NAMES, People
 from mfa_audit.judging.reasons import Verdict, badness
 from mfa_audit.judging.tokens import User
-from mfa_audit.reports.model import CredentialRow, ToolRow, UserRow
+from mfa_audit.reports.day_parts import is_mixed, split_days
+from mfa_audit.reports.model import CredentialRow, DayParts, ToolRow, UserRow
 from mfa_audit.reports.settings import Settings
 from mfa_audit.store.ledger import Ledger, Party, Use
 
@@ -73,6 +74,7 @@ class Group:
     uses: list[Use] = field(default_factory=list)
     operations: Counter[str] = field(default_factory=Counter)
     days: Counter[str] = field(default_factory=Counter)
+    day_parts: tuple[DayParts, ...] = ()
 
     @property
     def listed(self) -> list[Use]:
@@ -126,6 +128,8 @@ class Grouping:
                 continue
             day = datetime.fromtimestamp(float(count.label), UTC).astimezone().date().isoformat()
             self.group(count.party).days[day] += count.calls
+        for group in self.groups.values():
+            group.day_parts = split_days(group, ledger)
 
 
 Choose = Callable[[Group], bool]
@@ -143,8 +147,8 @@ def parties_of(settings: Settings, choose: Choose) -> Callable[[Sequence[Use]], 
 
 
 def needs_times(group: Group) -> bool:
-    """Whether the verdict on the row depends on times."""
-    return depends_on_times(use.stretch for use in group.uses)
+    """Whether the verdict on the row depends on times, or what its days were."""
+    return depends_on_times(use.stretch for use in group.uses) or is_mixed(group.listed)
 
 
 def key_of(identity: Identity, people: People) -> str:
@@ -273,6 +277,7 @@ def make_row(
         amr=_texts(_amr(use.claims) for use in uses if use.claims),
         operations=tuple(group.operations.most_common()),
         days=tuple(sorted(group.days.items())),
+        day_parts=group.day_parts,
         first_seen=moment_of(min(use.stretch.first for use in uses)),
         last_seen=moment_of(max(use.stretch.last for use in uses)),
         advice=advise(standing.verdict, standing.reasons, telling or claims),

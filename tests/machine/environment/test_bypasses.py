@@ -104,6 +104,10 @@ def test_go_program_is_recognised(platform: str, warned: bool) -> None:
         ("powershell.exe", None, "win32", "mfa-audit trust"),
         (None, "Mozilla/5.0 (X11; Linux x86_64) Chrome/156.0", "linux", "mfa-audit browse"),
         ("python3", None, "linux", 'eval "$(mfa-audit env)"'),
+        # Neither reads the store of Windows by default.
+        ("python.exe", "python-requests/2.34", "win32", "| Out-String | Invoke-Expression"),
+        ("node.exe", "axios/1.21", "win32", "| Out-String | Invoke-Expression"),
+        ("curl.exe", "curl/8.9", "win32", "--ssl-revoke-best-effort"),
     ],
 )
 def test_one_line_mends_a_refusal(

@@ -59,10 +59,11 @@
     const named = [...main.querySelectorAll("[id], [aria-labelledby]")];
     const focus = document.activeElement;
     // The first row or paragraph that the reader sees stays where it is.
-    const anchor = scrollY > 0 && [...main.querySelectorAll("h1, h2, article, details p, tr, li")]
-      .find(element => element.getBoundingClientRect().top >= 0);
+    const anchor = scrollY > 0 && [...main.querySelectorAll("h1, h2, h3, tr, li, p")]
+      .find(element => element.getClientRects().length && element.getBoundingClientRect().top >= 0);
     const before = anchor && anchor.getBoundingClientRect().top;
     renew(main, fresh, new Map(named.map(node => [key(node), node])));
+    document.dispatchEvent(new Event("renewed")); // the table is filtered and sorted anew
     if (focus && focus !== document.activeElement && focus.isConnected) focus.focus({ preventScroll: true });
     if (anchor && anchor.isConnected) scrollBy(0, anchor.getBoundingClientRect().top - before);
     document.title = main.querySelector("h1").textContent;

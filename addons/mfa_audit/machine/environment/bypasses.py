@@ -186,9 +186,16 @@ def mend_refusal(program: str | None, user_agent: str | None, *, platform: str =
         return "mfa-audit trust --store java"
     if any(word in who for word in ("chrome", "chromium", "firefox", "edge", "mozilla/5.0 (x11")):
         return "mfa-audit browse"
-    if platform in ("win32", "darwin") or "powershell" in who or "dotnet" in who:
-        return "mfa-audit trust"
-    return "start it through `mfa-audit run -- ...`, or in its terminal: " + how_to_run(Shell.BASH)
+    # Neither looks at the store of Windows or macOS unless the script says so.
+    own_roots = any(
+        word in who for word in ("node", "axios", "python", "requests", "httpx", "aiohttp", "azure")
+    )
+    if "powershell" in who or "dotnet" in who or (platform in ("win32", "darwin") and not own_roots):
+        return "mfa-audit trust" + (
+            ", and add --ssl-revoke-best-effort" * (platform == "win32" and "curl" in who)
+        )
+    terminal = how_to_run(Shell.POWERSHELL if platform == "win32" else Shell.BASH)
+    return f"start it through `mfa-audit run -- ...`, or in its terminal: {terminal}"
 
 
 def left_behind(proxy_url: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
+import contextlib
 import ssl
 import subprocess
 import sys
@@ -14,9 +14,7 @@ from typing import Final
 
 from cryptography import x509
 
-_BLOCK: Final = re.compile(
-    rb"-----BEGIN (?:X509 )?CERTIFICATE-----\s([A-Za-z0-9+/=\s]+)-----END (?:X509 )?CERTIFICATE-----"
-)
+_BEGIN, _END = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
 
 # Where the systems keep their bundle, the same list as Go's crypto/x509. Not asked of `ssl`: its answer names
 # what SSL_CERT_FILE says, and a Python that was built elsewhere has a path that is not this system's.
@@ -38,15 +36,17 @@ _LARGEST_FILE: Final = 8_000_000
 
 
 def from_pem(text: bytes) -> list[bytes]:
-    """Every certificate in `text` as DER; anything else (comments, keys, broken blocks) is left out."""
+    """Every certificate in `text` as DER; anything else (comments, keys, broken blocks) is left out.
+
+    They are not parsed: a company's odd root has to reach its clients as it is, also where one library refuses it.
+    """
     found = []
-    for block in _BLOCK.findall(text):
-        try:
+    for piece in text.replace(b"X509 CERTIFICATE", b"CERTIFICATE").split(_BEGIN)[1:]:
+        block, end, _ = piece.partition(_END)
+        with contextlib.suppress(binascii.Error):
             der = base64.b64decode(b"".join(block.split()), validate=True)
-        except binascii.Error:
-            continue
-        if der[:1] == b"\x30":
-            found.append(der)
+            if end and der[:1] == b"\x30":
+                found.append(der)
     return found
 
 
