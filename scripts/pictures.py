@@ -1,4 +1,4 @@
-"""Make docs/images anew: the HTML report and the terminal, from the demonstration's own recording.
+"""Make docs/images anew: the HTML report and the terminal's first screen, from the made-up partner's database.
 
 Run it from a checkout with the package installed: `python scripts/pictures.py`. Needs Chromium on PATH.
 """
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,9 @@ from rich.text import Text
 
 from mfa_audit.formats import render
 from mfa_audit.reports.databases import report_on
-from mfa_audit.reports.model import Period, Report
+from mfa_audit.reports.model import Report
+from mfa_audit.reports.periods import read_period
+from realistic_partner import make
 
 IMAGES: Final = Path(__file__).parents[1] / "docs" / "images"
 MACHINE: Final = "PC17"
@@ -28,16 +31,12 @@ MACHINE: Final = "PC17"
 FONTS: Final = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
-def read_demonstration(folder: Path) -> Report:
-    """The report on a demonstration that is run now, without this machine's name and paths."""
-    database = folder / "demo.db"
-    command = [sys.executable, "-m", "mfa_audit", "demo", "--quiet", "--keep", str(database)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    report = report_on([database], Period(None, None))
-    sources = tuple(
-        replace(source, machine=MACHINE, name=MACHINE, account="admin") for source in report.sources
-    )
-    return replace(report, machine=MACHINE, account="admin", databases=("audit.db",), sources=sources)
+def read_partner(folder: Path) -> Report:
+    """The report on the made-up partner, without this machine's name and paths."""
+    database = folder / "audit.db"
+    make(database)
+    report = report_on([database], read_period("35d", None, datetime.now(UTC)))
+    return replace(report, machine=MACHINE, account="admin", databases=("audit.db",))
 
 
 def draw_page(report: Report, folder: Path, target: Path) -> None:
@@ -47,7 +46,7 @@ def draw_page(report: Report, folder: Path, target: Path) -> None:
         sys.exit("There is no Chromium on PATH to make the picture with.")
     page = folder / "report.html"
     page.write_text(render("html", report), encoding="utf-8")
-    options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=880,725"]
+    options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1280,1420"]
     subprocess.run(
         [
             chromium,
@@ -63,9 +62,9 @@ def draw_page(report: Report, folder: Path, target: Path) -> None:
 
 
 def draw_terminal(report: Report, target: Path) -> None:
-    """The table as a terminal of 80 columns shows it."""
-    console = Console(record=True, width=80, file=io.StringIO(), force_terminal=True)
-    console.print(Text.from_ansi(render("table", report, width=80, colour=True).rstrip("\n")))
+    """The table as a terminal of 100 columns and 32 lines shows it."""
+    console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True)
+    console.print(Text.from_ansi(render("table", report, width=100, height=32, colour=True).rstrip("\n")))
     svg = console.export_svg(title="mfa-audit report", unique_id="terminal")
     target.write_text(FONTS.sub("", svg), encoding="utf-8")
 
@@ -74,7 +73,7 @@ def main() -> None:
     """Write both pictures."""
     IMAGES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-        report = read_demonstration(Path(name))
+        report = read_partner(Path(name))
         draw_page(report, Path(name), IMAGES / "report.png")
         draw_terminal(report, IMAGES / "terminal.svg")
 

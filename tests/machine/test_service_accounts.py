@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import os
-import pwd
 import shutil
 import sys
 import tempfile
@@ -20,6 +19,9 @@ from click.testing import CliRunner, Result
 from mfa_audit.commands import group, trust, untrust
 from mfa_audit.machine import authorities, folders, kept_authorities, service_accounts
 from mfa_audit.machine.trust import Certificate, Scope, Step, Store, changes
+
+with contextlib.suppress(ImportError):  # Windows has none, and skips these tests
+    import pwd
 
 pytestmark = pytest.mark.skipif(
     getattr(os, "geteuid", lambda: None)() != 0 or sys.platform != "linux",

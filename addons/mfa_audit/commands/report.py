@@ -43,10 +43,8 @@ from mfa_audit.reports.periods import DEFAULT_SINCE, read_period
 @click.option(
     "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file instead of stdout."
 )
-@click.option("--all", "every", is_flag=True, help="All tools, also more than the terminal has lines for.")
-@click.option(
-    "--verbose", is_flag=True, help="All that is known of each tool: dates, users, what started it."
-)
+@click.option("--all", "every", is_flag=True, help="Every tool, also beyond the terminal's lines.")
+@click.option("--verbose", is_flag=True, help="All that is known of each tool.")
 @click.option("--open", "open_", is_flag=True, help="Show the report as HTML in your browser.")
 @click.option(
     "--since", default=DEFAULT_SINCE, show_default=True, help="From when: 24h, 7d, 2026-11-01, all."

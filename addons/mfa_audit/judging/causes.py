@@ -214,5 +214,6 @@ def fails(sign_ins: Iterable[SignInFacts]) -> bool:
     Later tokens that were got in another way do not show that the job was fixed, only that the log cannot tell.
     """
     got = [one for one in sign_ins if one.for_partner_center and _succeeded(one)]
-    latest = max(got, key=lambda one: one.last, default=None)
+    # Of two in the same second nobody knows which came later.
+    latest = max(got, key=lambda one: (one.last, cause_of(one) is CAUSES[0]), default=None)
     return latest is not None and cause_of(latest) is CAUSES[0]
