@@ -82,6 +82,14 @@ def test_the_entry_that_names_more_counts() -> None:
     assert "exact" == entry.owner
 
 
+def test_a_row_with_others_does_not_fit() -> None:
+    """What is decided about one user, or one app id, is not decided about a row that has others too."""
+    found = parse(b'[[tool]]\nmatch = { user = "ada@*" }\nowner = "Dana"\n', "d")
+    assert found.of(Row(people=("ada@contoso.example",))) is not None
+    assert found.of(Row(people=("ada@contoso.example", "bob@contoso.example"))) is None
+    assert found.of(Row(people=())) is None
+
+
 def test_entries_about_one_row_add_up() -> None:
     """A later entry takes nothing back that it does not speak of: an owner stays when the fix is noted."""
     text = '[[tool]]\nmatch = { tool = "windows*" }\nowner = "Dana"\nticket = "OPS-7"\n'

@@ -1,4 +1,4 @@
-"""What changed between two reports, the earlier of which may be a JSON file. Pure."""
+"""What changed between two reports, the earlier of which may be a JSON file that shows people by name. Pure."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ _FINE: Final = frozenset({Verdict.COMPLIANT, Verdict.EXEMPT})
 class Then:
     """A row as it was: `blocked` while its calls were refused because MFA was missing."""
 
+    key: str
     title: str
     verdict: Verdict
     blocked: bool
@@ -41,7 +42,7 @@ class Snapshot:
 def snapshot_of(report: Report, source: str) -> Snapshot:
     """A report as something to compare a later one with."""
     at = report.period.end or report.generated_at
-    return Snapshot(at, source, {row.key: _then(row) for row in _rows(report)})
+    return Snapshot(at, source, {row.named_key: _then(row) for row in _rows(report)})
 
 
 def read_snapshot(text: str, source: str) -> Snapshot:
@@ -62,7 +63,7 @@ def read_snapshot(text: str, source: str) -> Snapshot:
 
 def compare_with(before: Snapshot, report: Report, decisions: Decisions) -> Comparison:
     """What changed from the earlier report to this one."""
-    now = {row.key: row for row in _rows(report)}
+    now = {row.named_key: row for row in _rows(report)}
     known = before.rows
     failing = [row for row in now.values() if row.verdict is Verdict.NON_COMPLIANT]
     failed = {key for key, then in known.items() if then.verdict is Verdict.NON_COMPLIANT}
@@ -71,7 +72,7 @@ def compare_with(before: Snapshot, report: Report, decisions: Decisions) -> Comp
     return Comparison(
         before.at,
         before.source,
-        new=_changes((row for row in failing if row.key not in failed), known),
+        new=_changes((row for row in failing if row.named_key not in failed), known),
         fixed=_changes((row for key, row in now.items() if key in failed and row.verdict in _FINE), known),
         waiting=_changes(
             (row for key, row in now.items() if key in failed and row.verdict is Verdict.UNDETERMINED), known
@@ -80,12 +81,18 @@ def compare_with(before: Snapshot, report: Report, decisions: Decisions) -> Comp
             (
                 row
                 for row in failing
-                if row.counts.blocked and not (row.key in known and known[row.key].blocked)
+                if row.counts.blocked and not (row.named_key in known and known[row.named_key].blocked)
             ),
             known,
         ),
         quiet=tuple(
-            Change(key, then.title, now[key].verdict if key in now else None, then.verdict, then.last_seen)
+            Change(
+                now[key].key if key in now else then.key,
+                now[key].title if key in now else then.title,
+                now[key].verdict if key in now else None,
+                then.verdict,
+                then.last_seen,
+            )
             for key, then in known.items()
             if then.last_seen >= lately and (key not in now or now[key].last_seen <= before.at)
         ),
@@ -99,7 +106,7 @@ def _rows(report: Report) -> Iterable[ToolRow]:
 
 def _then(row: ToolRow) -> Then:
     blocked = row.counts.blocked > 0 and row.verdict is Verdict.NON_COMPLIANT
-    return Then(row.title, row.verdict, blocked, row.last_seen)
+    return Then(row.key, row.title, row.verdict, blocked, row.last_seen)
 
 
 def _changes(rows: Iterable[ToolRow], known: Mapping[str, Then]) -> tuple[Change, ...]:
@@ -108,7 +115,7 @@ def _changes(rows: Iterable[ToolRow], known: Mapping[str, Then]) -> tuple[Change
             row.key,
             row.title,
             row.verdict,
-            known[row.key].verdict if row.key in known else None,
+            known[row.named_key].verdict if row.named_key in known else None,
             row.last_seen,
         )
         for row in rows
@@ -119,7 +126,11 @@ def _read_row(row: Mapping[str, Any]) -> Then:
     verdict = Verdict(row["verdict"])
     title = str(row["title"])
     return Then(
-        title, verdict, row["blocked"] > 0 and verdict is Verdict.NON_COMPLIANT, _time(row["last_seen"])
+        str(row["key"]),
+        title,
+        verdict,
+        row["blocked"] > 0 and verdict is Verdict.NON_COMPLIANT,
+        _time(row["last_seen"]),
     )
 
 

@@ -233,7 +233,10 @@ def _values(row: Row, key: str) -> Sequence[str]:
 
 
 def _fits(pattern: str, values: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(value.lower(), _literal_brackets(pattern.lower())) for value in values)
+    """Whether all of them fit: what is decided about one user or app id is not decided about the row's others."""
+    return bool(values) and all(
+        fnmatch.fnmatchcase(value.lower(), _literal_brackets(pattern.lower())) for value in values
+    )
 
 
 def _literal_brackets(pattern: str) -> str:

@@ -121,6 +121,9 @@ class ToolRow:
     day_parts: tuple[DayParts, ...] = ()  # of each of `days`
     causes: tuple[Cause, ...] = ()  # proven by Entra's sign-in log, the most telling first
     key: str = ""  # the same in every report with the same names and `--users`; hex, so that it can be typed and copied
+    named_key: str = (
+        ""  # the key that it has where people are shown by name; to compare with, and never shown
+    )
     decided: Decided | None = None
 
     @property

@@ -60,7 +60,7 @@ def describe(group: Group, grouping: Grouping) -> Subject:
         group.identity.program,
         group.identity.machine,
         tuple(sorted({use.party.client.app_id for use in group.uses if use.party.client.app_id})),
-        tuple(sorted({one for user in users for one in (user.name, user.object_id) if one})),
+        tuple(sorted({user.name or user.object_id or "" for user in users})),
     )
 
 

@@ -17,6 +17,7 @@ from mfa_audit.reports.model import Microsoft, NotAudited, Period, Report, Sourc
 from mfa_audit.reports.proven_causes import applications_signed_in, causes_of, facts_by_party, with_causes
 from mfa_audit.reports.rulings import FAILING, Ruling, Rulings
 from mfa_audit.reports.settings import Settings
+from mfa_audit.reports.titles import tell_apart
 from mfa_audit.reports.tool_rows import (
     Grouping,
     evidence_of,
@@ -24,7 +25,6 @@ from mfa_audit.reports.tool_rows import (
     make_row,
     moment_of,
     sort,
-    tell_apart,
 )
 from mfa_audit.reports.trend import count_by_week
 from mfa_audit.store.ledger import Ledger, SessionFacts, UnreadConnections
