@@ -57,6 +57,13 @@ def test_no_control_character_reaches_any_output(name: str) -> None:
     assert text.replace("\n", "").isprintable()
 
 
+@pytest.mark.parametrize("name", ["table", "html", "markdown"])
+def test_a_rounded_period_is_told_in_words(name: str) -> None:
+    """Who reads a report of whole hours is told that it is one, and why."""
+    text = render(name, replace(samples.rich(), notes=("rounded",)))
+    assert "rounded to whole hours" in " ".join(text.split())
+
+
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "json"])
 def test_no_format_for_people_repeats_64_kb(name: str) -> None:
     """A text as long as an attacker likes takes no more room than a long sentence; a cell has some more."""

@@ -19,6 +19,31 @@ FX = (
 )
 
 
+# Written out a second time: a wrong name sends a partner to the wrong tool.
+KNOWN = """
+04b07795-8ddb-461a-bbee-02f9e1bf7b46 Azure CLI or Partner Center PowerShell
+1950a258-227b-4e31-a9cf-717495945fc2 Azure PowerShell
+1b730954-1685-4b74-9bfd-dac224a7b894 Azure AD PowerShell
+14d82eec-204b-4c2f-b7e8-296a70dab67e Microsoft Graph Command Line Tools
+4990cffe-04e8-4e8b-808a-1175604b879f Microsoft Partner (portal)
+c44b4083-3bb0-49c1-b47d-974e53cbdf3c Azure Portal
+d3590ed6-52b3-4102-aeff-aad2292ab01c Microsoft Office
+872cd9fa-d31f-45e0-9eab-6e460a02d1f1 Visual Studio (legacy)
+04f0c124-f2bc-4f59-8241-bf6df9866bbd Visual Studio
+aebc6443-996d-45c2-90f0-388ff96faa56 VS Code
+fb78d390-0c51-40cd-8e17-fdbfab77341b Exchange Online PowerShell (REST)
+a0c73c16-a7e3-4564-9a95-2bdf47383716 Exchange Online PowerShell (legacy)
+9bc3ab49-b65d-410a-85ad-de819febfddc SharePoint Online Management Shell
+de8bc8b5-d9f9-48b1-a8ad-b748da725064 Graph Explorer
+1fec8e78-bce4-4aaf-ab1b-5451cc387264 Teams
+4e291c71-d680-4d0e-9640-0a3358e31177 PowerApps
+c0d2a505-13b8-4ae0-aa9e-cddd5eab0b12 Power BI
+a672d62c-fc7b-4e81-a576-e60dc46e951d Power Query for Excel
+0a2057a8-149c-40ca-859e-98de032535fb Azure Marketplace
+29d9ed98-a469-4536-ade2-f981bc1d605e Authentication Broker
+"""
+
+
 def logic_apps(run: int) -> str:
     return f"azure-logic-apps/1.0 (workflow 6c9e1b7ad1f24b8e8d{run}; version 08585{run})"
 
@@ -176,3 +201,10 @@ def test_bad_names_files_are_refused(content: str) -> None:
     """A names file that cannot be read is an error that shows how one looks."""
     with pytest.raises(AuditError, match=r"app id or product"):
         parse_names(content)
+
+
+@pytest.mark.parametrize("app", KNOWN.strip().splitlines())
+def test_each_known_app_has_its_name(app: str) -> None:
+    """A tool that says nothing of itself is called by the name of its well-known application."""
+    app_id, _, name = app.partition(" ")
+    assert name == tool_of(client_of(app_id)).name

@@ -312,3 +312,16 @@ def test_every_reason_has_advice_of_its_own_or_needs_none(reason: str) -> None:
     """Whoever has something to do is told what; who has nothing to do is told nothing."""
     row = REASONS[reason]
     assert (row.advice is None) == (row.verdict in (Verdict.COMPLIANT, Verdict.EXEMPT))
+
+
+@pytest.mark.parametrize(("hours", "kind"), [(22, "waiting"), (23.9, "waiting"), (24, "fixed")])
+def test_a_lasting_change_takes_a_day(hours: float, kind: str) -> None:
+    """Good tokens less than 24 hours apart may be two of one sign-in: a scheduled job is fixed from 24 hours on."""
+    noon = 0.5
+    second = 21 + noon + (hours - 24) / 24
+    stretches = [*bad(*[day + noon for day in range(10, 20)]), *good(20 + noon, second)]
+    # Two good days within the bad calls' hours, so that the time between the tokens alone decides.
+    stretches.append(stretch("mfa", 21 + noon, issued=second))
+    found = standing(*stretches, now=22, starter_known=True, specific=True)
+    assert found.why is not None
+    assert kind == found.why.kind

@@ -14,6 +14,7 @@ from mfa_audit.judging.naming import (
     LONGEST_NAME,
     Product,
     cut_version,
+    is_browser,
     is_specific,
     is_unattended,
     product_of,
@@ -212,3 +213,24 @@ def test_hostile_names_take_no_time(piece: str) -> None:
 def test_what_starts_a_program_by_itself(started_by: str | None, unattended: bool) -> None:
     """Schedulers and services run a program again as they ran it before; people at a terminal do not."""
     assert unattended == is_unattended(started_by)
+
+
+@pytest.mark.parametrize(
+    ("program", "user_agent", "browser"),
+    [
+        ("chrome.exe", None, True),
+        ("Firefox", None, True),
+        ("Google Chrome Helper", None, True),
+        # A program that is known is what it is, whatever it says of itself: scripts pose as browsers.
+        ("sync.ps1", f"{MOZILLA} Chrome/120.0.0.0 Safari/537.36", False),
+        ("powershell.exe", "Mozilla/5.0", False),
+        (None, f"{MOZILLA} Chrome/120.0.0.0 Safari/537.36 Edg/120.0.2210.91", True),
+        (None, "Mozilla/5.0", True),
+        (None, "Mozilla/5.0 (Windows NT; en-US) WindowsPowerShell/5.1", False),
+        (None, "curl/8.5.0", False),
+        (None, None, False),
+    ],
+)
+def test_what_a_browser_is(program: str | None, user_agent: str | None, browser: bool) -> None:
+    """The program decides, and the User-Agent only where none is known: a browser's unused connections are excused."""
+    assert browser is is_browser(program, user_agent)

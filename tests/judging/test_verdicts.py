@@ -104,7 +104,21 @@ def test_no_other_method_implies_mfa(method: str) -> None:
     assert (Verdict.NON_COMPLIANT, "amr-without-mfa") == judge(Form.V1, changed(amr=[method]))
 
 
-@pytest.mark.parametrize("audience", sorted(AUDIENCES))
+# The API's hosts in each cloud, its application id, and the aliases in that application's manifest.
+PUBLISHED_AUDIENCES = [
+    "https://api.partnercenter.microsoft.com",
+    "https://partner.partnercenterapi.microsoftonline.cn",
+    "https://api.partner.microsoft.com",
+    "https://api.partnercenter.microsoft-ppe.com",
+    "fa3d9a0c-3fb0-42cc-9193-47c7ecd2edbd",
+    "https://partnerapi.store.microsoft.com",
+    "https://partnercenterapi.store.microsoft.com",
+    "https://reseller.microsoft.com",
+    "https://accountmgmtservice.dce.mp.microsoft.com",
+]
+
+
+@pytest.mark.parametrize("audience", sorted({*PUBLISHED_AUDIENCES, *AUDIENCES}))
 @pytest.mark.parametrize("end", ["", "/"])
 def test_each_audience_of_partner_center(audience: str, end: str) -> None:
     """Each alias counts, with and without the closing slash, in any letters' case (documented)."""

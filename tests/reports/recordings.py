@@ -68,9 +68,10 @@ def record(
     until: float = 0,
     crashed: bool = False,
     account: str = "ada",
+    machine_id: str | None = None,
 ) -> None:
     """One session that recorded from so many days ago to so many days ago, with these calls in it."""
-    session = Session(kind, ago(since), machine=machine, account=account)
+    session = Session(kind, ago(since), machine=machine, account=account, machine_id=machine_id)
     recording = Recording(database, session, "NORMAL")
     recording.transact(sorted((one for some in several for one in some), key=lambda one: one.at), [])
     recording.sign(None if crashed else "stopped", lost=0, late=0, programs_denied=0)

@@ -71,6 +71,31 @@ def test_one_script_on_two_machines(database: Path, tmp_path: Path, program: Pro
         assert 2 == len({row.title for row in found.tools})
 
 
+def test_two_machines_of_one_name(database: Path, tmp_path: Path) -> None:
+    """A fix on one of two machines of the same host name is none on the other, whose crash stays visible too."""
+    record(
+        database,
+        bad(*range(20, 32)),
+        machine="mac.local",
+        machine_id="aaaa11112222",
+        since=40,
+        until=19,
+        crashed=True,
+    )
+    other = tmp_path / "other.db"
+    record(other, good(*range(1, 30)), machine="mac.local", machine_id="bbbb33334444", since=31)
+    for databases in permutations((database, other)):
+        found = report(*databases)
+        assert Answer.NO is found.answer
+        assert {"mac.local (aaaa)", "mac.local (bbbb)"} == {row.machine for row in found.tools}
+        assert ["mac.local (aaaa)"] == [
+            gap.machine for gap in found.recording.gaps if gap.reason == "crashed"
+        ]
+    renamed = tmp_path / "renamed.db"
+    record(renamed, good(*range(1, 30)), machine="pc17", machine_id="bbbb33334444", since=31)
+    assert {"mac.local", "pc17"} == {row.machine for row in report(database, renamed).tools}
+
+
 def test_a_crash_is_not_hidden_by_another_machine(database: Path, tmp_path: Path) -> None:
     """A recorder that crashed for ten days makes the answer unclear, whatever ran elsewhere meanwhile."""
     record(database, good(30, 29), machine="PC1", since=31, until=12, crashed=True)

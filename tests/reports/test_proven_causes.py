@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from captures_of_microsoft import GRAPH
 from mfa_audit.commands.demo.sample_tokens import make_user_token
+from mfa_audit.judging.causes import CAUSES, Cause
+from mfa_audit.judging.reasons import Verdict
+from mfa_audit.reports.proven_causes import with_causes
 from observed import fill, observe
 from processes import Audit
+from reports_samples import tool
 
 UTI = "61TqZgFj5U6-Yv9adZsBAA"
 
@@ -113,3 +120,36 @@ def test_a_log_in_another_database_is_joined(audit: Audit, database: Path, tmp_p
             [one["id"] for one in found["tools"][0]["causes"]],
             found["signed_in"],
         )
+
+
+@pytest.mark.parametrize(
+    ("verdict", "reason", "causes", "is_advised"),
+    [
+        (Verdict.NON_COMPLIANT, "amr-without-mfa", 1, True),
+        # What is to be done is to wait: advice to fix what is fixed would be wrong.
+        (Verdict.NON_COMPLIANT, "side-by-side", 1, False),
+        (Verdict.UNDETERMINED, "recently-changed", 1, False),
+        (Verdict.UNDETERMINED, "opaque", 1, False),
+        (Verdict.COMPLIANT, "mfa", 0, False),
+        (Verdict.EXEMPT, "app-only", 0, False),
+    ],
+)
+def test_whom_a_cause_advises(verdict: Verdict, reason: str, causes: int, is_advised: bool) -> None:
+    """A failing row gets the cause's advice, a waiting or unclear one keeps its own, a good one is told no cause."""
+    row = replace(tool("sync"), verdict=verdict, reasons=(reason,))
+    found = with_causes(row, [Cause(CAUSES[0].id, 3, 1.0, ())])
+    assert (causes, CAUSES[0].advice if is_advised else row.advice) == (len(found.causes), found.advice)
+
+
+def test_one_users_good_sign_in_hides_no_other(audit: Audit, database: Path) -> None:
+    """An application that one user signs in to with a saved password fails, whoever signs in later in another way."""
+    later = sign_in(id="00000000-0000-4000-8000-00000000000e", authenticationProtocol="oAuth2")
+    later |= {"userId": "00000000-0000-4000-8000-0000000000ff", "userPrincipalName": "ben@contoso.example"}
+    later["createdDateTime"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 60))
+    import_log(audit, database, sign_in(), later)
+    found = report(audit, database)
+    assert ("no", [True], 2) == (
+        found["answer"],
+        [one["failing"] for one in found["signed_in"]],
+        len(found["signed_in"][0]["users"]),
+    )

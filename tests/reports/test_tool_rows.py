@@ -6,8 +6,11 @@ import time
 import uuid
 from pathlib import Path
 
+import pytest
+
 from mfa_audit.commands.demo.sample_tokens import TENANT
 from mfa_audit.exchanges.exchange import Program
+from mfa_audit.judging.advice import FEDERATED
 from mfa_audit.judging.people import Mode, People
 from mfa_audit.judging.tokens import User
 from mfa_audit.reports.databases import report_on
@@ -97,3 +100,48 @@ def test_a_number_is_one_person(database: Path) -> None:
     assert {"user 1", "user 2"} == shown["c.py"]
     assert whole.microsoft is not None
     assert shown["b.py"] == {user.name for user in whole.microsoft.users}
+
+
+def test_blocked_tools_come_first(database: Path) -> None:
+    """Of tools without MFA the one that is blocked now comes first, however few its calls are."""
+    refused = {"status": 401, "body": b'{"code":900421}', "own_id": True}
+    fill(
+        database,
+        [
+            *(observe(program=Program("busy.py"), amr=("pwd",)) for _ in range(3)),
+            observe(program=Program("stopped.py"), amr=("pwd",), **refused),
+            *(observe(program=Program("fine.py")) for _ in range(5)),
+        ],
+    )
+    assert ["stopped.py", "busy.py", "fine.py"] == [row.program for row in report(database).tools]
+
+
+@pytest.mark.parametrize("names", [("ada.smith", "ada.jones"), ("ada.jones", "ada.smith")])
+def test_a_renamed_user_is_shown_by_the_name_last_seen(database: Path, names: tuple[str, str]) -> None:
+    """A person whose sign-in name changed is one user, by the name of their last call, wherever the row shows them."""
+    now = time.time()
+    seen = [(300, names[1]), (200, names[0]), (100, names[1])]
+    fill(
+        database,
+        [
+            observe(now - ago, program=Program("sync.py"), claims={"oid": "1", "upn": f"{name}@x.example"})
+            for ago, name in seen
+        ],
+    )
+    row = only_row(database)
+    expected = [f"{names[1]}@x.example"]
+    assert expected == [user.name for user in row.users]
+    assert expected == [one.user for one in row.credentials]
+
+
+def test_advice_is_on_the_token_that_fails(database: Path) -> None:
+    """A later token with MFA, which nobody took, says nothing of how the failing one was got."""
+    now = time.time()
+    fill(
+        database,
+        [
+            observe(now - 60, program=Program("sync.py"), amr=("wia",)),
+            observe(now, program=Program("sync.py"), amr=("pwd", "mfa"), status=500),
+        ],
+    )
+    assert FEDERATED == only_row(database).advice

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -276,3 +277,26 @@ def test_a_file_system_without_shared_memory(database: Path) -> None:
         AuditError, match=r"share no memory, .*; use a local disk\. Name another with --db\.$"
     ):
         Recording(database, Session("proxy", 0.0), "NORMAL")
+
+
+@pytest.mark.parametrize("is_torn", [False, True])
+@pytest.mark.parametrize("is_open", [False, True])
+def test_a_write_during_a_read_is_not_missed(database: Path, is_open: bool, is_torn: bool) -> None:
+    """What is written while a quiet file is read is in the report, also where the reader came upon half a page."""
+    fill(database, [observe()])
+    with closing(sqlite3.connect(database)) as other:
+        passes: list[int] = []
+
+        def count(connection: sqlite3.Connection) -> int:
+            (lost,) = connection.execute("SELECT sum(lost) FROM sessions").fetchone()
+            passes.append(lost)
+            if len(passes) == 1:
+                other.execute("UPDATE sessions SET lost = 7")
+                other.commit()
+                if not is_open:
+                    other.close()
+                if is_torn:
+                    raise sqlite3.DatabaseError("database disk image is malformed")
+            return int(lost)
+
+        assert 7 == files.read(database, count)

@@ -15,7 +15,7 @@ from observed import fill, observe, query
 
 COLUMNS = {
     "sessions": "id uuid name kind source sha256 machine account version started last_beat ended ended_how validate"
-    " enforce late lost programs_denied folded sanitised journal_segment journal_offset",
+    " enforce late lost programs_denied folded sanitised journal_segment journal_offset machine_id",
     "gaps": "id session_id started ended reason lost",
     "tools": "id name app_id client application product",
     "clients": "id tool_id name app_id application client user_agent sdk_version naming",

@@ -326,7 +326,7 @@ def _credential_rows(
     rows = []
     for credential, several in groups.items():
         own = standing.credentials.get(credential, _NOBODY)
-        user = several[-1].user
+        user = max(several, key=lambda use: use.stretch.last).user
         rows.append(
             CredentialRow(
                 credential.app_id,

@@ -22,6 +22,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from mfa_audit.judging.observations import Observation
 from mfa_audit.judging.tokens import User
+from mfa_audit.machine.machine_id import this_machine
 from mfa_audit.store import files
 from mfa_audit.store.folding import fold_left
 from mfa_audit.store.rows import Rows, rejudge
@@ -78,6 +79,7 @@ class Importer:
     def __init__(self, path: Path, machine: str | None = None, account: str | None = None) -> None:
         self.path = path
         self._machine = platform.node() if machine is None else machine
+        self._machine_id = this_machine() if machine is None else None
         self._account = this_account() if account is None else account
         self._connection = files.open_for_writing(path)
         # Nobody waits for an import: it waits for the lock, and moves the log into the file on the way.
@@ -106,7 +108,14 @@ class Importer:
         `finish`, called at the end, gives the capture's SHA-256 in hex, and how many of its calls had their token
         taken out. Raises AuditError.
         """
-        session = Session("import", time.time(), source=source, machine=self._machine, account=self._account)
+        session = Session(
+            "import",
+            time.time(),
+            source=source,
+            machine=self._machine,
+            account=self._account,
+            machine_id=self._machine_id,
+        )
         matcher = _Matcher(self._connection)
         rows: Rows | None = None
         added = Added()

@@ -61,6 +61,7 @@ _DIMENSIONS: Final = (
                 "source",
                 "sha256",
                 "machine",
+                "machine_id",
                 "account",
                 "version",
                 "started",

@@ -468,3 +468,14 @@ ALTER TABLE sessions ADD COLUMN journal_offset INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE calls ADD COLUMN number INTEGER;
 """,
     )
+
+
+@migrations()
+def m008_machine_ids(db: Database) -> None:
+    """What tells machines of one name apart."""
+    create(
+        db,
+        """
+ALTER TABLE sessions ADD COLUMN machine_id TEXT;
+""",
+    )

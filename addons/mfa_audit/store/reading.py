@@ -147,19 +147,29 @@ class _Reading:
         )
 
     def _choose_sessions(self, wanted: Sequence[str] | None) -> None:
+        # A machine is shown by its name; where several have one name, each with a piece of its id.
+        self.connection.execute(
+            "CREATE TEMP TABLE machines AS SELECT sessions.id AS session, sessions.machine"
+            " || iif(namesakes > 1 AND machine_id IS NOT NULL, ' (' || substr(machine_id, 1, 4) || ')', '') AS shown"
+            " FROM sessions JOIN (SELECT machine, count(DISTINCT machine_id) AS namesakes FROM sessions"
+            " GROUP BY machine) AS names ON names.machine = sessions.machine"
+        )
+        self.connection.execute("CREATE UNIQUE INDEX temp.machines_session ON machines (session)")
         self.connection.execute(
             "CREATE TEMP TABLE origins (id INTEGER PRIMARY KEY, machine, account, capture)"
         )
         self.connection.execute(
-            "INSERT INTO temp.origins (machine, account, capture) SELECT DISTINCT machine, account,"
+            "INSERT INTO temp.origins (machine, account, capture) SELECT DISTINCT shown, account,"
             " iif(kind = 'import', ifnull(source, ''), NULL) FROM sessions"
+            " JOIN temp.machines ON machines.session = sessions.id"
         )
         self.connection.execute(
             "CREATE TEMP TABLE chosen (id INTEGER PRIMARY KEY, imported INTEGER NOT NULL, origin INTEGER NOT NULL)"
         )
         self.connection.execute(
-            "INSERT INTO temp.chosen SELECT sessions.id, kind = 'import', origins.id FROM sessions JOIN temp.origins"
-            " ON origins.machine = sessions.machine AND origins.account = sessions.account"
+            "INSERT INTO temp.chosen SELECT sessions.id, kind = 'import', origins.id FROM sessions"
+            " JOIN temp.machines ON machines.session = sessions.id JOIN temp.origins"
+            " ON origins.machine = machines.shown AND origins.account = sessions.account"
             " AND origins.capture IS iif(kind = 'import', ifnull(source, ''), NULL)"
             " WHERE (? IS NULL OR uuid IN (SELECT value FROM json_each(?)))",
             [None if wanted is None else 1, json.dumps(list(wanted or ()))],

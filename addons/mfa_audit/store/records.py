@@ -322,6 +322,7 @@ def _read_session(spelled: Any) -> Session:
     session = Session(**{name: value for name, value in spelled.items() if name in known})
     for text in (session.uuid, session.kind, session.machine, session.account):
         _text(text)
+    _text_or_none(session.machine_id)
     _time(session.started)
     return session
 

@@ -34,9 +34,10 @@ def session_facts(connection: sqlite3.Connection) -> list[SessionFacts]:
             uuid, kind, source, sha256, machine, account, version, started, last_beat, ended, ended_how,
             validate, enforce, lost, denied, folded, sanitised, requests,
         ) in connection.execute(
-            "SELECT uuid, kind, source, sha256, machine, account, version, started, last_beat, ended, ended_how,"
+            "SELECT uuid, kind, source, sha256, machines.shown, account, version, started, last_beat, ended, ended_how,"
             " validate, enforce, lost, programs_denied, folded, sanitised,"
-            " ifnull(requests, 0) FROM sessions JOIN temp.chosen USING (id) LEFT JOIN"
+            " ifnull(requests, 0) FROM sessions JOIN temp.chosen USING (id)"
+            " JOIN temp.machines ON machines.session = sessions.id LEFT JOIN"
             " (SELECT session_id, sum(calls) AS requests FROM temp.uses WHERE listed GROUP BY session_id)"
             " ON session_id = sessions.id ORDER BY started"
         )

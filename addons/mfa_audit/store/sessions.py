@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from mfa_audit import __version__
+from mfa_audit.machine.machine_id import this_machine
 
 # Seconds between two signs of life of a recorder; more than two of them without one is a gap.
 BEAT: Final = 10
@@ -28,7 +29,10 @@ def this_account() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One recording. `kind`: proxy, run, addon, browse, demo or import; an import names its file and SHA-256."""
+    """One recording. `kind`: proxy, run, addon, browse, demo or import; an import names its file and SHA-256.
+
+    `machine` is the host's name, `machine_id` what tells it from others of that name; None: not known.
+    """
 
     kind: str
     started: float
@@ -39,6 +43,7 @@ class Session:
     uuid: str = field(default_factory=lambda: str(uuid.uuid4()))
     machine: str = field(default_factory=platform.node)
     account: str = field(default_factory=this_account)
+    machine_id: str | None = field(default_factory=this_machine)
 
     @property
     def name(self) -> str:
@@ -54,8 +59,8 @@ class Session:
         """Write the session's row; returns its id."""
         started = round(self.started * 1000)
         cursor = connection.execute(
-            "INSERT INTO sessions (uuid, name, kind, source, sha256, machine, account, version, started, last_beat,"
-            " validate, enforce) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO sessions (uuid, name, kind, source, sha256, machine, machine_id, account, version, started,"
+            " last_beat, validate, enforce) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 self.uuid,
                 self.name,
@@ -63,6 +68,7 @@ class Session:
                 self.source,
                 self.sha256,
                 self.machine,
+                self.machine_id,
                 self.account,
                 __version__,
                 started,

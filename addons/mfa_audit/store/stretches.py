@@ -26,14 +26,17 @@ _OF_TOTAL: Final = f"calls, {', '.join(STORED)}, {_NO_WORDS}, first, last"
 _OF_CALL: Final = (
     f"1, {', '.join(f'flags >> {bit} & 1' for bit in range(len(STORED)))}, {_NO_WORDS}, calls.at, calls.at"
 )
+
+
 # Equal where all that is counted is counted of some, of all or of none of the calls alike.
-_PATTERN: Final = " | ".join(
-    [f"(({name} > 0) << {place})" for place, name in enumerate(Counts._fields)]
-    + [
-        f"((expired < calls) << {len(Counts._fields)})",
-        f"((unanswered < calls) << {len(Counts._fields) + 1})",
-    ]
-)
+def _pattern(names: Sequence[str]) -> str:
+    more = ("expired < calls", "unanswered < calls")
+    tests = (*(f"{name} > 0" for name in names), *more)
+    return " | ".join(f"(({test}) << {place})" for place, test in enumerate(tests))
+
+
+PATTERN: Final = _pattern(Counts._fields)
+STORED_PATTERN: Final = _pattern(("calls", *STORED))
 # A call without a token is nobody's, unless Partner Center took it, or it or Microsoft said something of it.
 _TELLING: Final = (
     "(form <> 'none' OR accepted OR blocked OR blocked_by_test OR server_compliant OR server_non_compliant"
@@ -165,7 +168,7 @@ class Stretches:
         # They come by token, so that a token which another session used too is the one before.
         self._connection.execute(
             "INSERT INTO temp.sums SELECT client_id, program_id, origin, listed, ifnull(user_id, 0), reason,"  # noqa: S608
-            f" {_PATTERN}, token_id, 1, ifnull(issued, first), ifnull(issued, first), {_READ}, first, last"
+            f" {PATTERN}, token_id, 1, ifnull(issued, first), ifnull(issued, first), {_READ}, first, last"
             f" FROM temp.uses CROSS JOIN temp.chosen ON chosen.id = session_id CROSS JOIN {self._tokens}"
             f" ON tokens.id = token_id WHERE {_TELLING} ON CONFLICT DO UPDATE SET"
             " tokens = tokens + (token_id <> excluded.token_id), token_id = excluded.token_id,"
