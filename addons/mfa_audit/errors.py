@@ -1,4 +1,4 @@
-"""What goes wrong in a way that the user can mend."""
+"""What goes wrong in a way that the user can fix."""
 
 from __future__ import annotations
 

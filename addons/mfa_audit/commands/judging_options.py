@@ -21,7 +21,7 @@ names_option = click.option(
     help="A file with your own names: CSV or JSON, app id or product to name.",
 )
 strict_option = click.option(
-    "--strict", is_flag=True, help="Any call without MFA in the period counts, also of a tool mended since."
+    "--strict", is_flag=True, help="Any call without MFA in the period counts, also of a tool fixed since."
 )
 retired_option = click.option(
     "--retired",

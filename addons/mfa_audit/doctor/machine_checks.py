@@ -30,7 +30,7 @@ def check_mitmproxy(_: Surroundings) -> Finding:
             "mitmproxy",
             State.NOTE,
             f"mitmproxy {version}. Its mitmweb has a hole (CVE-2025-23217); mfa-audit never starts it.",
-            "Do not start mitmweb from this installation; Python 3.12 and newer come with a mended one.",
+            "Do not start mitmweb from this installation; Python 3.12 and newer come with a repaired one.",
         )
     return Finding("mitmproxy", State.RIGHT, f"mitmproxy {version}.")
 

@@ -31,7 +31,6 @@ LEFT_OUT: Final[Mapping[Group, str]] = {
 # What a link to a fix is called where its address is not shown.
 GUIDE: Final = "How, by Microsoft"
 ALL: Final = "mfa-audit report --all"
-ONE: Final = "mfa-audit show TOOL"
 
 
 def title(group: Group, found: Sequence[Remedy]) -> str:

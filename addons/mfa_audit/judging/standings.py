@@ -38,7 +38,7 @@ def weigh(
 
     `watched` are the times in which the row's recorders ran, without overlap. `since` is the period's start: it
     chooses which reasons are told of a credential without bad evidence, and never what counts as bad. With `strict`
-    nothing mends. A row without evidence is undetermined, without reasons.
+    nothing clears. A row without evidence is undetermined, without reasons.
     """
     proofs = {
         credential: [Proof(one, *look(one)) for one in stretches]

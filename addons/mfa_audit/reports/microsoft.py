@@ -15,7 +15,7 @@ from mfa_audit.reports.tool_rows import Grouping
 from mfa_audit.store.ledger import MicrosoftCall, MicrosoftDay, MicrosoftFacts
 
 _DAY: Final = 24 * 3600
-# So many later days with MFA only show that an application is mended, as two good tokens a day apart do.
+# So many later days with MFA only show that an application is fixed, as two good tokens a day apart do.
 _GOOD_DAYS: Final = 2
 
 

@@ -70,7 +70,7 @@ class DayParts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Previously:
-    """What a tool was before it was mended: its verdict, until when, and how many calls."""
+    """What a tool was before it was fixed: its verdict, until when, and how many calls."""
 
     verdict: Verdict
     until: datetime
