@@ -112,12 +112,14 @@ def _on_terminal(
     import pty
 
     ours, theirs = pty.openpty()
+    # Where these are set, Rich believes them instead of the terminal.
+    seen = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     process = subprocess.Popen(
         [*COMMAND, "proxy", "--db", str(database), "--listen", "127.0.0.1:0", *upstream],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=theirs,
-        env={**os.environ, **environment},
+        env={**seen, **environment},
     )
     os.close(theirs)
     try:

@@ -36,7 +36,8 @@ def coverage(report: Report) -> str:
     found = report.microsoft
     if found is None or not found.calls:
         return ""
-    told = f"Of {count(found.calls, 'call')} that Microsoft lists, {found.seen:,} were recorded here"
+    verb = "was" if found.seen == 1 else "were"
+    told = f"Of {count(found.calls, 'call')} that Microsoft lists, {found.seen:,} {verb} recorded here"
     told += f" ({found.seen * 100 // found.calls}%)."
     if found.disagreements:
         told += f" On {count(found.disagreements, 'call')} Microsoft's verdict is not the token's."
