@@ -23,7 +23,7 @@ from observed import query
 from traffic import HOST
 
 MITMDUMP = [sys.executable, "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()"]
-ADDON = Path(mfa_audit.__file__).parents[1] / "partner_center_mfa.py"
+ADDON = Path(mfa_audit.__file__).parent / "addon" / "script" / "partner_center_mfa.py"
 # Sends one request as it is, and waits for the answer.
 SCRIPT = """
 import socket, sys
