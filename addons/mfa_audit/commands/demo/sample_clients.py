@@ -24,6 +24,7 @@ for url in urls:
     try:
         print(urllib.request.urlopen(request, timeout=20).status)
     except urllib.error.HTTPError as error:
+        error.read()
         print(error.code)
 """
 
