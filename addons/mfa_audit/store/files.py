@@ -14,6 +14,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing, suppress
@@ -34,6 +35,8 @@ _SMALLEST: Final = 512  # bytes of an SQLite database: one page
 # What SQLite says of a write-ahead log whose index it can neither find nor make (sqlite.org/wal.html, "Read-Only
 # Databases").
 _NO_ROOM: Final = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+# Seconds that a writer waits for others.
+_PATIENCE: Final = 5
 # How often a report begins anew because a journal was moved into the database meanwhile.
 _MOVES: Final = 5
 
@@ -73,13 +76,13 @@ def open_for_writing(path: Path, *, synchronous: Synchronous = "NORMAL") -> sqli
             create_private(path)
         _refuse_stub(path)
         connection = sqlite3.connect(
-            path, isolation_level=None, check_same_thread=False, timeout=5, factory=_WritingConnection
+            path, isolation_level=None, check_same_thread=False, timeout=_PATIENCE, factory=_WritingConnection
         )
         connection.written = identity(path)
         if connection.written is not None:
             _written_here[connection.written] += 1
         try:
-            _prepare(connection, path, synchronous)
+            _prepare_patiently(connection, path, synchronous)
         except BaseException:
             connection.close()
             raise
@@ -95,6 +98,22 @@ def unusable(path: Path, error: Exception) -> AuditError:
     return AuditError(
         f"cannot write the database {path}: {transactions.cause(error)}. Name another with --db."
     )
+
+
+def _prepare_patiently(connection: sqlite3.Connection, path: Path, synchronous: Synchronous) -> None:
+    """Prepare again when SQLite says "busy" at once, as it does where recorders start or end at the same moment.
+
+    It waits for most locks itself, but not for all of a change to WAL or of the last connection's end
+    (sqlite.org/wal.html, "Sometimes Queries Return SQLITE_BUSY In WAL Mode").
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return _prepare(connection, path, synchronous)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.01)
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, synchronous: Synchronous) -> None:
