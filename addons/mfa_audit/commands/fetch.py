@@ -27,6 +27,7 @@ from mfa_audit.captures.recognition import Format
 from mfa_audit.captures.remarks import Remarks
 from mfa_audit.captures.sign_in_columns import SignIn
 from mfa_audit.commands import database_option, quiet_option
+from mfa_audit.commands.people_options import stored_users_option
 from mfa_audit.commands.terminal import say
 from mfa_audit.commands.token_input import read_stdin
 from mfa_audit.errors import AuditError
@@ -56,13 +57,7 @@ _AZ_SECONDS: Final = 60.0
     help="Only Partner Center's lists, or only Entra's sign-ins. Default: what there are tokens for.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be asked, and of whom; send nothing.")
-@click.option(
-    "--users",
-    type=click.Choice([mode.value for mode in Mode]),
-    default="name",
-    show_default=True,
-    help="Store users by name, under a pseudonym, or not at all.",
-)
+@stored_users_option
 @quiet_option
 def command(database: Path, az: bool, only: str | None, dry_run: bool, users: str, quiet: bool) -> int:
     """Fetch Microsoft's lists of calls without MFA, and the sign-ins to Partner Center, into the database.

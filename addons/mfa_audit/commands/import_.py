@@ -15,6 +15,7 @@ from mfa_audit.captures.importer import describe_failure, import_capture
 from mfa_audit.captures.recognition import Capture, NotACaptureError
 from mfa_audit.commands import EXIT_FAILED, database_option, quiet_option
 from mfa_audit.commands.import_summary import describe
+from mfa_audit.commands.people_options import stored_users_option
 from mfa_audit.commands.terminal import say, wants_colour
 from mfa_audit.errors import AuditError
 from mfa_audit.exchanges.exchange import check_hosts
@@ -49,13 +50,7 @@ def _clean_name(_context: click.Context, parameter: click.Parameter, value: str 
     help="A file whose first line is the password of locked archives.",
 )
 @click.option("--host", "hosts", multiple=True, metavar="NAME", help="A further API host. Repeatable.")
-@click.option(
-    "--users",
-    type=click.Choice([mode.value for mode in Mode]),
-    default="name",
-    show_default=True,
-    help="Store users by name, under a pseudonym, or not at all.",
-)
+@stored_users_option
 @click.option(
     "--machine", metavar="NAME", callback=_clean_name, help="The machine that the captures were made on."
 )
