@@ -3,6 +3,8 @@
 Who calls, and what for, is taken from the first look at a request (`requestheaders`): other addons may reroute or
 rewrite it later. A call is recorded where its answer's first byte leaves (`responseheaders`), so that what a
 client has seen answered is on disk; only a small 401 or 403 waits for its body, which says whether MFA was the cause.
+Where answers go on as they come (`proxy/passing`), its head leaves before that: a client that hangs up at once is
+recorded with what the head says.
 """
 
 from __future__ import annotations
@@ -197,6 +199,6 @@ def _read_answer(response: http.Response | None) -> Answer:
 
 
 def _is_small(response: http.Response) -> bool:
-    """Whether the body will be with us before the client has any of it."""
+    """Whether the body comes to us, and is short enough to be looked at."""
     length = response.headers.get("content-length", "")
     return not response.stream and (not length.isdigit() or int(length) <= BODY_LIMIT)
